@@ -1,0 +1,1 @@
+"""Engines: the seam (base), the local one, and a fake for tests."""

@@ -1,0 +1,64 @@
+"""The seam between the API with its views and whatever runs the tasks.
+
+`LocalEngine` (local.py) runs them on this machine, `FakeEngine` (fake.py) lets a test play them,
+and a Ray engine can run them on a cluster. The notebook layer uses nothing but this protocol.
+
+Callbacks handed to an engine run on the engine's IO thread: they must return quickly and never
+call a blocking method of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from raykernel.runtime.events import EventBatch, LogLine
+
+EventSink = Callable[[EventBatch], None]
+LogSink = Callable[[LogLine], None]
+
+
+class Engine(Protocol):
+    """What a session offers to magics, cells and widgets."""
+
+    name: str  # "local" | "ray" | "fake"
+    session: str  # the session's name
+
+    def query(self, what: str, **filters: Any) -> Any:
+        """Ask the head once; blocks for a round trip.
+
+        `what` is one of "tasks" (-> list[TaskInfo]; filters: cell=), "actors", "workers",
+        "objects", "nodes" (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}),
+        "store" (-> {"capacity", "used", "objects"}, bytes).
+        """
+        ...
+
+    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+        """Send `sink` a first batch with the live tasks, then changes at most 10 times a second.
+
+        `cell` limits it to one cell's tasks. Returns the function that ends the subscription.
+        """
+        ...
+
+    def on_log(self, sink: LogSink) -> Callable[[], None]:
+        """Hand every piece of task output to `sink`, until the returned function is called."""
+        ...
+
+    def on_submit(self, hook: Callable[[str], None] | None) -> None:
+        """Call `hook(cell)` in the submitting thread when a cell submits its first task.
+
+        Only called when the submitting cell differs from the previous submission's, so that it
+        costs the hot path one comparison.
+        """
+        ...
+
+    def cancel_cell(self, cell: str) -> int:
+        """Cancel every unfinished task of a cell, actors' queued and running calls included.
+
+        Returns how many were asked to end. Actors created by the cell stay alive.
+        """
+        ...
+
+    def shutdown(self) -> None:
+        """End the session and everything it started. Blocks until it is gone."""
+        ...

@@ -1,0 +1,91 @@
+"""An engine without processes: a test says what its tasks do, the views see it happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from raykernel.runtime.engines.base import EventSink, LogSink
+from raykernel.runtime.events import CANCELLED, LIVE, EventBatch, LogLine, TaskInfo
+
+
+class FakeEngine:
+    """Fake sibling of `LocalEngine`.
+
+    `put_task` records a task's state and `flush` sends what changed, as the real one does ten
+    times a second. `time` is the clock the batches carry; the test moves it.
+    """
+
+    name = "fake"
+
+    def __init__(self, session: str = "fake") -> None:
+        self.session = session
+        self.time = 1_000_000.0
+        self.tasks: dict[str, TaskInfo] = {}
+        self.cancelled_cells: list[str] = []
+        self.answers: dict[str, Any] = {
+            "nodes": [],
+            "actors": [],
+            "workers": [],
+            "objects": [],
+            "resources": {"total": {"CPU": 2.0}, "available": {"CPU": 2.0}},
+            "store": {"capacity": 0, "used": 0, "objects": 0},
+        }
+        self.alive = True
+        self._changed: dict[str, TaskInfo] = {}
+        self._sinks: dict[int, tuple[EventSink, str]] = {}
+        self._logs: dict[int, LogSink] = {}
+        self._hook: Callable[[str], None] | None = None
+        self._last_cell: str | None = None
+
+    # -- what a test plays ---------------------------------------------------------------------
+
+    def put_task(self, task: TaskInfo) -> None:
+        if task.id not in self.tasks and self._hook is not None and task.cell != self._last_cell:
+            self._last_cell = task.cell
+            self._hook(task.cell)
+        self.tasks[task.id] = task
+        self._changed[task.id] = task
+
+    def flush(self) -> None:
+        changed, self._changed = list(self._changed.values()), {}
+        for sink, cell in list(self._sinks.values()):
+            sink(EventBatch([t for t in changed if not cell or t.cell == cell], self.time))
+
+    def write(self, line: LogLine) -> None:
+        for sink in list(self._logs.values()):
+            sink(line)
+
+    # -- Engine --------------------------------------------------------------------------------
+
+    def query(self, what: str, **filters: Any) -> Any:
+        if what == "tasks":
+            cell = filters.get("cell")
+            return [t for t in self.tasks.values() if not cell or t.cell == cell]
+        return self.answers[what]
+
+    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+        key = max(self._sinks, default=0) + 1
+        self._sinks[key] = (sink, cell)
+        live = [t for t in self.tasks.values() if t.state in LIVE and (not cell or t.cell == cell)]
+        sink(EventBatch(live, self.time))
+        return lambda: self._sinks.pop(key, None) and None
+
+    def on_log(self, sink: LogSink) -> Callable[[], None]:
+        key = max(self._logs, default=0) + 1
+        self._logs[key] = sink
+        return lambda: self._logs.pop(key, None) and None
+
+    def on_submit(self, hook: Callable[[str], None] | None) -> None:
+        self._hook = hook
+
+    def cancel_cell(self, cell: str) -> int:
+        self.cancelled_cells.append(cell)
+        live = [t for t in self.tasks.values() if t.cell == cell and t.state in LIVE]
+        for task in live:
+            task.state, task.ended = CANCELLED, self.time
+            self._changed[task.id] = task
+        return len(live)
+
+    def shutdown(self) -> None:
+        self.alive = False

@@ -1,0 +1,76 @@
+"""The event feed: what every view is built from, whatever engine runs the tasks.
+
+The head keeps one small `TaskInfo` per task and appends each change of it to a bounded log. A
+client either asks once (`list_tasks`, ...) or subscribes; a subscriber gets an `EventBatch` at
+most ten times a second, holding the newest state of every task that changed since its last
+batch, so that nothing is sent twice and nothing is computed when nobody looks.
+
+Ids are lowercase hex strings here: views never talk back with raw ids. Times are seconds since
+the epoch, 0.0 where a moment has not come yet.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+WAITING = "WAITING"  # for its arguments
+READY = "READY"  # for a worker
+RUNNING = "RUNNING"
+FINISHED = "FINISHED"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+
+#: States in which a task is still going to change.
+LIVE = frozenset({WAITING, READY, RUNNING})
+STATES = (WAITING, READY, RUNNING, FINISHED, FAILED, CANCELLED)
+
+TASK = "task"
+ACTOR = "actor"  # an actor's creation; its node in the graph stands for the actor
+CALL = "call"  # a method call
+
+
+class TaskInfo(msgspec.Struct, array_like=True):
+    """One task as the views see it.
+
+    `name` is what a person calls it (`f`, `Counter.add`), `function` groups tasks alike, `parent`
+    is the task that submitted it ("" for the driver), `deps` the tasks whose results are among its
+    arguments, `actor` the actor it creates or runs on, `worker` the worker's process id as text.
+    `error` is a one-line summary ("ValueError: no such row") when FAILED or CANCELLED.
+    """
+
+    id: str
+    name: str
+    kind: str = TASK
+    state: str = WAITING
+    cell: str = ""
+    parent: str = ""
+    actor: str = ""
+    worker: str = ""
+    deps: list[str] = []
+    submitted: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    error: str = ""
+
+
+class EventBatch(msgspec.Struct, array_like=True):
+    """The tasks that changed since the subscriber's last batch, each in its newest state.
+
+    `dropped` counts changes that fell out of the bounded log before they were read: a view that
+    sees it grow asks for the whole list again.
+    """
+
+    tasks: list[TaskInfo]
+    time: float
+    dropped: int = 0
+
+
+class LogLine(msgspec.Struct, array_like=True):
+    """Text that a task wrote: one or more whole lines, or a partial one if `text` has no newline."""
+
+    cell: str
+    task: str  # task id, hex; "" outside a task
+    name: str  # the task's name
+    worker: str  # process id as text
+    stream: str  # "stdout" | "stderr"
+    text: str
