@@ -1,0 +1,65 @@
+"""What holds for every test: it ends in time (see pyproject.toml) and leaves nothing behind.
+
+Whatever a test or its function-scoped fixtures start must be gone soon after it. A fixture that
+is dear to start (a session, a JupyterLab, a browser) may live for its module, module-scoped; it
+must be gone soon after the module. Wider scopes count as leaks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.footprint import Footprint, end_strays, leftovers, mark_this_run
+
+#: How long a session, a kernel or a browser may take to be gone, once told to end.
+GRACE_SECONDS = 10.0
+
+BROWSER_TESTS = Path(__file__).parent / "browser"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+mark_this_run()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if BROWSER_TESTS in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_leaves_nothing() -> Iterator[None]:
+    before = Footprint.take()
+    yield
+    _expect_nothing_left(before, "this module's fixtures")
+
+
+@pytest.fixture(autouse=True)
+def _test_leaves_nothing(_module_leaves_nothing: None) -> Iterator[None]:
+    before = Footprint.take()
+    yield
+    _expect_nothing_left(before, "this test")
+
+
+def _expect_nothing_left(before: Footprint, culprit: str) -> None:
+    left = leftovers(before, GRACE_SECONDS)
+    if left:
+        end_strays(before)
+        pytest.fail(f"left behind by {culprit}:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium or Chrome; a browser test without one fails, saying what to do."""
+    for name in CHROMIUM_NAMES:
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.fail(
+        f"no Chromium on PATH (looked for {', '.join(CHROMIUM_NAMES)}). Install it, on Debian "
+        "with `apt-get install chromium`; or leave these tests out with `pytest -m 'not browser'`",
+        pytrace=False,
+    )

@@ -1,0 +1,157 @@
+"""What a test run holds of the machine: processes, threads, open files, shared memory.
+
+A test takes a `Footprint` before it begins and asks afterwards what is there that was not.
+
+Processes are found by a mark in their environment, which everything started from this test run
+inherits: a process that made itself a session of its own and lost its parent, as the head of a
+raykernel session does, is found like any child. Other runs on the same machine carry other marks.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MARK = "RAYKERNEL_TEST_RUN"
+SHARED_MEMORY = Path("/dev/shm")
+OPEN_FILES = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
+
+#: Threads and files which a library opens once and keeps for the life of the process.
+LASTING_THREADS = ("IPythonHistorySavingThread",)
+LASTING_FILES = ("/history.sqlite", "/history.sqlite-journal", "/dev/urandom")
+
+
+def mark_this_run() -> None:
+    """Mark everything that this process starts from now on."""
+    os.environ[MARK] = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A snapshot. Each part maps what identifies a thing to what a person calls it."""
+
+    processes: dict[psutil.Process, str]
+    threads: dict[int, str]
+    files: dict[int, str]
+    shared_memory: dict[str, str]
+
+    @classmethod
+    def take(cls) -> Footprint:
+        return cls(
+            dict(_marked_processes()),
+            {
+                id(thread): f"thread {thread.name!r}"
+                for thread in threading.enumerate()
+                if thread.name not in LASTING_THREADS
+            },
+            dict(_open_files()),
+            {found.name: f"shared memory {found}" for found in SHARED_MEMORY.glob("raykernel-*")},
+        )
+
+    def grown_since(self, before: Footprint) -> list[str]:
+        """What `self` holds and `before` did not, for people to read."""
+        return [
+            *(name for found, name in self.processes.items() if found not in before.processes),
+            *(name for found, name in self.threads.items() if found not in before.threads),
+            # A closed file's number is handed out again: the number alone says little.
+            *(name for found, name in self.files.items() if before.files.get(found) != name),
+            *(
+                name
+                for found, name in self.shared_memory.items()
+                if found not in before.shared_memory and not _used_by_others(found)
+            ),
+        ]
+
+    def strays_since(self, before: Footprint) -> list[str]:
+        """The processes that are new and descend from none of `before`'s.
+
+        While a server (a session's head, a browser) lives longer than one test, its own processes,
+        threads and files come and go as it likes; only what got away from it is a fault.
+        """
+        return [
+            name
+            for process, name in self.processes.items()
+            if process not in before.processes and not _descends(process, before.processes)
+        ]
+
+
+def leftovers(before: Footprint, seconds: float) -> list[str]:
+    """What is still there of everything begun since `before`, once `seconds` are over.
+
+    Returns as soon as nothing is. If `before` already held processes, only strays count.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        now = Footprint.take()
+        left = now.strays_since(before) if before.processes else now.grown_since(before)
+        if not left:
+            return []
+        if time.monotonic() >= deadline:
+            return left
+        gc.collect()  # an unreachable socket is closed, and an unreachable view unmapped, by it
+        time.sleep(0.02)
+
+
+def end_strays(before: Footprint) -> None:
+    """Kill the processes begun since `before`, so that one leak does not fail the tests after."""
+    now = Footprint.take()
+    for process in now.processes:
+        if process not in before.processes and not _descends(process, before.processes):
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+
+def _marked_processes() -> Iterator[tuple[psutil.Process, str]]:
+    mark = os.environ.get(MARK)
+    if mark is None:
+        raise RuntimeError("mark_this_run() was not called: no process would be found")
+    for process in psutil.process_iter():
+        try:
+            if process.ppid() == os.getpid() and process.status() == psutil.STATUS_ZOMBIE:
+                yield process, f"process {process.pid} (ended, but never waited for)"
+            elif process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                yield process, f"process {process.pid} ({' '.join(process.cmdline())[:120]})"
+        except psutil.Error:
+            continue  # ended meanwhile, or somebody else's
+
+
+def _open_files() -> Iterator[tuple[int, str]]:
+    for number in sorted(int(name) for name in os.listdir(OPEN_FILES)):
+        try:
+            target = os.readlink(OPEN_FILES / str(number))
+        except FileNotFoundError:
+            continue  # the listing's own
+        except OSError:
+            target = "unknown"  # macOS has no links in /dev/fd
+        if not target.endswith(LASTING_FILES):
+            yield number, f"open file {number} ({target})"
+
+
+def _used_by_others(name: str) -> bool:
+    """Whether a process outside this run maps the shared memory: then the leak isn't ours."""
+    for process in psutil.process_iter():
+        try:
+            maps = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+            ours = process.pid == os.getpid() or process.environ().get(MARK) == os.environ[MARK]
+            if name in maps and not ours:
+                return True
+        except (OSError, psutil.Error):
+            continue  # ended meanwhile, or somebody else's
+    return False
+
+
+def _descends(process: psutil.Process, ancestors: dict[psutil.Process, str]) -> bool:
+    try:
+        return any(parent in ancestors for parent in process.parents())
+    except psutil.NoSuchProcess:
+        return True  # ended meanwhile: nothing to complain about
