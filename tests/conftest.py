@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.footprint import Footprint, end_strays, leftovers, mark_this_run
 
@@ -54,12 +55,17 @@ def _expect_nothing_left(before: Footprint, culprit: str) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium or Chrome; a browser test without one fails, saying what to do."""
-    for name in CHROMIUM_NAMES:
-        found = shutil.which(name)
-        if found:
-            return found
+    on_path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if on_path:
+        return on_path
+    with sync_playwright() as playwright:
+        downloaded = playwright.chromium.executable_path
+    if Path(downloaded).exists():
+        return downloaded
     pytest.fail(
-        f"no Chromium on PATH (looked for {', '.join(CHROMIUM_NAMES)}). Install it, on Debian "
-        "with `apt-get install chromium`; or leave these tests out with `pytest -m 'not browser'`",
+        f"no Chromium was found, neither on PATH ({', '.join(CHROMIUM_NAMES)}) nor where "
+        "Playwright puts its own. Install one with `apt-get install chromium` or "
+        "`playwright install --with-deps chromium`, or leave these tests out with "
+        "`pytest -m 'not browser'`.",
         pytrace=False,
     )

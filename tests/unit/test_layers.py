@@ -24,7 +24,6 @@ PACKAGE = Path(raykernel.lessons.__file__).parent
 #: The lowest layer first.
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
-        "raykernel.config",
         "raykernel.exceptions",
         "raykernel.runtime",
         "raykernel.runtime.context",
