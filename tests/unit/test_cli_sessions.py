@@ -1,0 +1,82 @@
+"""`raykernel sessions` and `raykernel stop`, with the session folder played by a list."""
+
+from __future__ import annotations
+
+import pytest
+
+from raykernel import cli
+from raykernel.runtime import session
+from raykernel.runtime.session import SessionError, SessionInfo
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+    monkeypatch.setattr(session, "stop_session", names.append, raising=False)
+    return names
+
+
+def play(monkeypatch: pytest.MonkeyPatch, *infos: SessionInfo) -> None:
+    monkeypatch.setattr(session, "list_sessions", lambda: list(infos))
+
+
+def info(name: str, alive: bool = True) -> SessionInfo:
+    return SessionInfo(name, 4242, 4241, 1_800_000_000.0, f"/s/{name}", "", alive)
+
+
+def test_none_is_said(
+    monkeypatch: pytest.MonkeyPatch, stopped: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch)
+    assert cli.main(["sessions"]) == 0
+    assert cli.main(["stop"]) == 0
+    assert capsys.readouterr().out == "no sessions\nno sessions\n"
+    assert stopped == []
+
+
+def test_each_is_listed_with_its_state(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, info("first"), info("second", alive=False))
+    assert cli.main(["sessions"]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[:2] == ["first", "4242"]
+    assert first.endswith("alive")
+    assert second.endswith("ended without cleaning up")
+
+
+def test_the_only_one_needs_no_name(monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> None:
+    play(monkeypatch, info("only"))
+    assert cli.main(["stop"]) == 0
+    assert stopped == ["only"]
+
+
+def test_of_several_one_must_be_named(
+    monkeypatch: pytest.MonkeyPatch, stopped: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, info("a"), info("b"))
+    assert cli.main(["stop"]) == 1
+    assert "a, b" in capsys.readouterr().err
+    assert stopped == []
+    assert cli.main(["stop", "b"]) == 0
+    assert stopped == ["b"]
+    assert cli.main(["stop", "--all"]) == 0
+    assert stopped == ["b", "a", "b"]
+
+
+def test_name_and_all_contradict(monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> None:
+    play(monkeypatch, info("a"))
+    assert cli.main(["stop", "a", "--all"]) == 1
+    assert stopped == []
+
+
+def test_what_the_session_folder_says_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(name: str) -> None:
+        raise SessionError(f"no session named {name!r}")
+
+    play(monkeypatch)
+    monkeypatch.setattr(session, "stop_session", unknown, raising=False)
+    assert cli.main(["stop", "ghost"]) == 1
+    assert "no session named 'ghost'" in capsys.readouterr().err
