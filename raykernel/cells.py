@@ -1,0 +1,150 @@
+"""Which cell the calling code runs for, and where that cell's output goes.
+
+A cell's id is the `msg_id` of the request that runs it (so a front end finds the cell by it),
+or `In[3]` where there is no kernel. It is set in a context variable when the cell starts:
+asyncio tasks keep the cell that created them for as long as they live, whatever runs meanwhile.
+Bare threads have an empty context and get the cell that started last.
+
+    pre_run_cell ──▶ current cell set ──▶ user code, its asyncio tasks ──▶ post_run_cell
+
+`CellTracker.current` is called once per submission in any thread; the events come in the thread
+that runs the cell. The last `MEMORY` cells are remembered, with the header their output is
+published under; in a kernel the header of a forgotten one can be made from its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from raykernel.runtime import context
+
+MEMORY = 2000
+
+_cell: ContextVar[str] = ContextVar("raykernel_notebook_cell", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`number` is what the prompt shows (0 for code run outside the history); `header` is the
+    execute request's, empty in a terminal."""
+
+    id: str
+    number: int = 0
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+EndHook = Callable[[Cell, bool], None]
+
+
+class CellTracker:
+    """Follows one shell's cells from `install` to `remove`."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._cells: OrderedDict[str, Cell] = OrderedDict()
+        self._latest = ""
+        self._running: list[str] = []
+        self._unnumbered = 0
+        self._end_hooks: list[EndHook] = []
+
+    def install(self) -> None:
+        """Follow the shell, beginning with the cell that runs now (`%load_ext` sits in one)."""
+        self._shell.events.register("pre_run_cell", self._started)
+        self._shell.events.register("post_run_cell", self._ended)
+        context.cell_source = self.current
+        inputs = len(self._shell.user_ns.get("In", ()))
+        if self._request_header() or inputs > 1:
+            self._enter(inputs - 1)
+
+    def remove(self) -> None:
+        self._shell.events.unregister("pre_run_cell", self._started)
+        self._shell.events.unregister("post_run_cell", self._ended)
+        if context.cell_source == self.current:
+            context.cell_source = None
+
+    def on_end(self, hook: EndHook) -> None:
+        """Call `hook(cell, interrupted)` in the cell's thread when a cell has ended."""
+        self._end_hooks.append(hook)
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def current(self) -> str:
+        return _cell.get() or self._latest
+
+    def running(self) -> Cell | None:
+        """The cell being executed now, the innermost if they nest."""
+        return self.get(self._running[-1]) if self._running else None
+
+    def is_running(self, cell: str) -> bool:
+        return cell in self._running
+
+    def get(self, cell: str) -> Cell:
+        """A cell by id; one no longer remembered still has a header with its id."""
+        known = self._cells.get(cell)
+        if known is not None:
+            return known
+        in_kernel = self._kernel() is not None and bool(cell)
+        return Cell(cell, 0, {"msg_id": cell, "msg_type": "execute_request"} if in_kernel else {})
+
+    def numbered(self, number: int) -> Cell | None:
+        """The newest cell that ran as `In[number]`."""
+        return next((c for c in reversed(self._cells.values()) if c.number == number), None)
+
+    # -- IPython's events ----------------------------------------------------------------------
+
+    def _started(self, info: Any) -> None:
+        # `In` gets this cell's text right after this event, at the index of its number.
+        self._enter(len(self._shell.user_ns.get("In", ())) if info.store_history else 0)
+
+    def _enter(self, number: int) -> None:
+        header = self._request_header()
+        if header:
+            cell = header["msg_id"]
+        elif number:
+            cell = f"In[{number}]"
+        else:
+            self._unnumbered += 1
+            cell = f"unnumbered-{self._unnumbered}"
+        if cell not in self._cells:  # a cell that runs code through the shell stays itself
+            self._cells[cell] = Cell(cell, number, header)
+            while len(self._cells) > MEMORY:
+                self._cells.popitem(last=False)
+        self._running.append(cell)
+        self._latest = cell
+        _cell.set(cell)
+
+    def _ended(self, result: Any) -> None:
+        # An async cell set its variable in a context of its own, so ask the request again.
+        header = self._request_header()
+        ended = header["msg_id"] if header else self._running[-1] if self._running else ""
+        if ended not in self._running:
+            return
+        self._running.reverse()
+        self._running.remove(ended)
+        self._running.reverse()
+        if self._running and not header:
+            _cell.set(self._running[-1])  # back in the code that ran this code
+        if ended in self._running:
+            return  # code that the cell ran through the shell; the cell itself goes on
+        # IPython hands over None when the interrupt ended an async cell.
+        error = None if result is None else result.error_in_exec
+        interrupted = result is None or isinstance(
+            error, KeyboardInterrupt | asyncio.CancelledError
+        )
+        for hook in list(self._end_hooks):
+            hook(self.get(ended), interrupted)
+
+    def _kernel(self) -> Any:
+        return getattr(self._shell, "kernel", None)
+
+    def _request_header(self) -> dict[str, Any]:
+        kernel = self._kernel()
+        if kernel is None:
+            return {}
+        parent = kernel.get_parent("shell") or {}
+        return dict(parent.get("header") or {})

@@ -1,0 +1,229 @@
+"""What a session's tasks print and how far they are, brought under the cells that caused them.
+
+    engine's IO thread ──▶ queues ──▶ step() in the reporter's thread ──▶ Publisher
+    thread of a cell ───▶ cell_ended ──▶ step() before the cell is reported idle
+
+The IO thread only appends to queues. Everything is counted and published by `step`, one at a time
+under `_lock`, which guards all state below it; publishing never waits, so the lock is short.
+
+A cell's progress appears once its work has lasted `delay` seconds without a pause, and settles
+when the cell has ended with nothing left to do. Should the cell's background code submit more
+after that, a display of its own appears.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from raykernel.cells import Cell, CellTracker
+from raykernel.output import ProgressDisplay, Publisher
+from raykernel.runtime.engines.base import Engine
+from raykernel.runtime.events import EventBatch, LogLine
+from raykernel.tasklog import LogText
+from raykernel.widgets.work import CellWork
+
+#: Seconds between two updates of a display, and between two steps of the thread.
+UPDATE_EVERY = 0.2
+STEP_EVERY = 0.03
+
+
+@dataclass(slots=True)
+class _Shown:
+    work: CellWork
+    display: ProgressDisplay
+    live: bool = False
+    updated: float = 0.0
+
+
+class Reporter:
+    """Reports one engine's work from `start` to `close`.
+
+    `progress_delay` None shows no progress, `log` False no output.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        cells: CellTracker,
+        publisher: Publisher,
+        progress_delay: float | None = 0.5,
+        log: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._cells = cells
+        self._publisher = publisher
+        self._delay = progress_delay
+        self._log = log
+        self._clock = clock
+        self._batches: deque[EventBatch] = deque()
+        self._lines: deque[LogLine] = deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._undo: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._run, name="raykernel-reporter", daemon=True)
+        self._lock = threading.Lock()
+        self._text = LogText()
+        self._work: dict[str, _Shown] = {}
+        self._submitters: set[str] = set()
+        self._dropped = 0
+        self._stale: set[str] = set()
+
+    def start(self) -> None:
+        """Begin to listen and start the thread."""
+        self.listen()
+        self._thread.start()
+
+    def listen(self) -> None:
+        self._engine.on_submit(self._submitted)
+        if self._log:
+            self._undo.append(self._engine.on_log(self._on_log))
+        if self._delay is not None:
+            self._undo.append(self._engine.subscribe(self._on_batch))
+
+    def close(self) -> None:
+        """The session ends: settle what is shown, as far as it came, and end the thread."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
+        with contextlib.suppress(Exception):  # the engine may be gone already
+            self._engine.on_submit(None)
+            for undo in self._undo:
+                undo()
+        with self._lock:
+            self._step(self._clock())
+            for cell in list(self._work):
+                self._settle(cell, stopped=True)
+
+    def cell_ended(self, cell: Cell, interrupted: bool) -> None:
+        """Runs in the cell's thread, before the front end hears that the cell is done.
+
+        What its finished tasks printed and how they ended is published here, so that a
+        headless front end, which stops listening then, has it all.
+        """
+        if cell.id not in self._submitters and cell.id not in self._work:
+            return
+        self._submitters.discard(cell.id)
+        try:
+            if interrupted:
+                self._engine.cancel_cell(cell.id)
+            # The answer comes behind everything the engine has already sent.
+            tasks = self._engine.query("tasks", cell=cell.id)
+        except Exception:  # the session ended with or under the cell; close() settles it
+            return
+        with self._lock:
+            now = self._clock()
+            self._step(now)
+            shown = self._work.get(cell.id)
+            if shown is not None:
+                shown.work.replace(tasks, now)
+                shown.updated = 0.0
+                self._show(cell.id, shown, now)
+
+    def step(self) -> float | None:
+        """Publish what is due; returns the seconds until more may be, None if nothing waits."""
+        with self._lock:
+            return self._step(self._clock())
+
+    # -- the engine's threads ------------------------------------------------------------------
+
+    def _submitted(self, cell: str) -> None:
+        self._submitters.add(cell)
+
+    def _on_batch(self, batch: EventBatch) -> None:
+        if batch.tasks or batch.dropped:
+            self._batches.append(batch)
+            self._wake.set()
+
+    def _on_log(self, line: LogLine) -> None:
+        self._lines.append(line)
+        self._wake.set()
+
+    # -- the reporter's thread, or a cell's, under the lock --------------------------------------
+
+    def _run(self) -> None:
+        delay: float | None = None
+        while not self._closing.is_set():
+            self._wake.wait(delay)
+            self._wake.clear()
+            delay = self.step()
+            if self._stale:
+                self._reread()
+            self._closing.wait(STEP_EVERY)
+
+    def _reread(self) -> None:
+        """Events were lost: ask for the lists again."""
+        stale, self._stale = self._stale, set()
+        for cell in stale:
+            with contextlib.suppress(Exception):  # the session ends
+                tasks = self._engine.query("tasks", cell=cell)
+                with self._lock:
+                    if cell in self._work:
+                        self._work[cell].work.replace(tasks, self._clock())
+
+    def _step(self, now: float) -> float | None:
+        self._publish_lines()
+        while self._batches:
+            self._count(self._batches.popleft(), now)
+        for cell, shown in list(self._work.items()):
+            self._show(cell, shown, now)
+        return UPDATE_EVERY if self._work else None
+
+    def _publish_lines(self) -> None:
+        lines = []
+        while self._lines:
+            line = self._lines.popleft()
+            if not line.cell:  # caused outside any cell: show it where the user looks
+                line.cell = self._cells.current()
+            lines.append(line)
+        for cell, stream, text in self._text.render(lines):
+            self._publisher.stream(cell, stream, text)
+
+    def _count(self, batch: EventBatch, now: float) -> None:
+        if batch.dropped > self._dropped:
+            self._stale.update(self._work)
+        self._dropped = batch.dropped
+        by_cell: dict[str, list[Any]] = {}
+        for task in batch.tasks:
+            by_cell.setdefault(task.cell, []).append(task)
+        by_cell.pop("", None)
+        for cell, tasks in by_cell.items():
+            shown = self._work.get(cell)
+            if shown is None:
+                display = self._publisher.progress(cell, partial(self._stop, cell))
+                shown = self._work[cell] = _Shown(CellWork(now), display)
+            shown.work.update(tasks, now)
+
+    def _show(self, cell: str, shown: _Shown, now: float) -> None:
+        assert self._delay is not None
+        work = shown.work
+        if not work.live and not self._cells.is_running(cell):
+            self._settle(cell)
+        elif shown.live:
+            if now - shown.updated >= UPDATE_EVERY:
+                shown.updated = now
+                shown.display.update(work.snapshot(now))
+        elif work.busy_since is not None and now - work.busy_since >= self._delay:
+            work.pause(now, self._delay)
+            if work.busy_since is not None:
+                shown.live, shown.updated = True, now
+                shown.display.update(work.snapshot(now))
+
+    def _settle(self, cell: str, stopped: bool = False) -> None:
+        shown = self._work[cell]
+        if shown.live:
+            shown.live = False
+            shown.display.settle(shown.work.snapshot(self._clock()), stopped)
+        del self._work[cell]
+
+    def _stop(self, cell: str) -> None:
+        with contextlib.suppress(Exception):  # the session may end while the button is pressed
+            self._engine.cancel_cell(cell)

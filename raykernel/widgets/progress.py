@@ -1,0 +1,66 @@
+"""The progress of one cell's tasks: the live view, and the still one that stays in the file.
+
+`ProgressView` draws nothing by itself: `progress.js` draws the last `Snapshot` it was handed.
+When the work is done its still form (`text.py`) replaces it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from raykernel.widgets.text import still_bundle
+from raykernel.widgets.work import Snapshot
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+HERE = pathlib.Path(__file__).parent
+
+
+class ProgressView(anywidget.AnyWidget):
+    """`open_comm(target_name=, data=, metadata=)` makes the view's channel to the front end, for
+    a caller who knows under which cell's header to open it; without one ipywidgets makes it.
+    `on_stop` runs in the thread that handles the front end's messages.
+    """
+
+    _esm = HERE / "progress.js"
+    _css = HERE / "progress.css"
+
+    comm: Any
+    snapshot = traitlets.Dict().tag(sync=True)
+    stopping = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        on_stop: Callable[[], object],
+        open_comm: Callable[..., Any] | None = None,
+    ) -> None:
+        self._open_comm = open_comm
+        self._on_stop = on_stop
+        super().__init__(snapshot=snapshot.to_json())
+        self.on_msg(self._message)
+
+    def open(self) -> None:
+        if self._open_comm is None:
+            super().open()
+        elif self.comm is None:
+            self.comm = self._open_comm(
+                target_name="jupyter.widget",
+                data={"state": self.get_state(), "buffer_paths": []},
+                metadata={"version": ipywidgets.__protocol_version__},
+            )
+
+    def bundle(self, snapshot: Snapshot) -> dict[str, Any]:
+        """The view as a display bundle, with its still forms for front ends without widgets."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {WIDGET_MIME: view, **still_bundle(snapshot)}
+
+    def _message(self, _widget: object, content: Any, _buffers: object) -> None:
+        if isinstance(content, dict) and content.get("type") == "stop" and not self.stopping:
+            self.stopping = True
+            self._on_stop()

@@ -1,0 +1,231 @@
+"""What is published for which cell and when, played on a fake engine with a clock of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raykernel.cells import Cell
+from raykernel.reporter import Reporter
+from raykernel.runtime.engines.fake import FakeEngine
+from raykernel.runtime.events import FINISHED, RUNNING, EventBatch, LogLine, TaskInfo
+from raykernel.widgets.work import Snapshot
+
+
+class Cells:
+    """Stands for a CellTracker."""
+
+    def __init__(self) -> None:
+        self.now: list[str] = []
+
+    def current(self) -> str:
+        return self.now[-1] if self.now else "latest"
+
+    def is_running(self, cell: str) -> bool:
+        return cell in self.now
+
+
+class Screen:
+    """Stands for a Publisher: writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.stops: dict[str, Callable[[], object]] = {}
+
+    def stream(self, cell: str, name: str, text: str) -> None:
+        self.said.append((cell, name, text))
+
+    def progress(self, cell: str, stop: Callable[[], object]) -> Display:
+        self.stops[cell] = stop
+        return Display(self, cell)
+
+
+class Display:
+    def __init__(self, screen: Screen, cell: str) -> None:
+        self.screen, self.cell = screen, cell
+
+    def update(self, snapshot: Snapshot) -> None:
+        self.screen.said.append((self.cell, "live", snapshot.live))
+
+    def settle(self, snapshot: Snapshot, stopped: bool = False) -> None:
+        self.screen.said.append((self.cell, "stopped" if stopped else "settled", snapshot.live))
+
+
+class Play:
+    def __init__(self, delay: float | None = 0.5) -> None:
+        self.time = 0.0
+        self.engine = FakeEngine()
+        self.cells: Any = Cells()
+        self.screen: Any = Screen()
+        self.reporter = Reporter(
+            self.engine, self.cells, self.screen, delay, clock=lambda: self.time
+        )
+        self.reporter.listen()
+
+    def tasks(self, state: str, *ids: str, cell: str = "c") -> None:
+        for id in ids:
+            self.engine.put_task(TaskInfo(id, "f", state=state, cell=cell))
+        self.engine.flush()
+
+    def at(self, time: float) -> list[Any]:
+        """What is published by a step at this time."""
+        self.time = time
+        self.reporter.step()
+        said, self.screen.said = self.screen.said, []
+        return said
+
+
+@pytest.fixture
+def play() -> Play:
+    made = Play()
+    made.cells.now = ["c"]
+    return made
+
+
+def test_short_work_shows_nothing(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    assert play.at(0.0) == []
+    play.tasks(FINISHED, "1")
+    assert play.at(0.3) == []
+    play.cells.now = []
+    assert play.at(0.9) == []
+
+
+def test_long_work_shows_after_the_delay_and_settles_when_cell_and_work_ended(play: Play) -> None:
+    play.tasks(RUNNING, "1", "2")
+    assert play.at(0.0) == []
+    assert play.at(0.4) == []
+    assert play.at(0.5) == [("c", "live", 2)]
+    play.tasks(FINISHED, "1")
+    assert play.at(0.6) == []  # not more often than five times a second
+    assert play.at(0.75) == [("c", "live", 1)]
+    play.cells.now = []
+    assert play.at(1.0) == [("c", "live", 1)]
+    play.tasks(FINISHED, "2")
+    assert play.at(1.1) == [("c", "settled", 0)]
+    assert play.at(9.0) == []
+
+
+def test_a_running_cell_keeps_its_progress_live_between_bursts(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.tasks(FINISHED, "1")
+    assert play.at(1.0) == [("c", "live", 0)]
+    play.tasks(RUNNING, "2")
+    assert play.at(5.0) == [("c", "live", 1)]
+
+
+def test_many_short_tasks_in_a_row_count_as_long_work(play: Play) -> None:
+    for i in range(6):
+        play.tasks(FINISHED, str(i))
+        said = play.at(i / 10)
+    assert said == [("c", "live", 0)]
+
+
+def test_rare_short_tasks_do_not(play: Play) -> None:
+    for i in range(5):
+        play.tasks(FINISHED, str(i))
+        assert play.at(float(i)) == []
+        assert play.at(i + 0.6) == []
+
+
+def test_background_work_is_shown_under_its_ended_cell() -> None:
+    play = Play()
+    play.tasks(RUNNING, "1", cell="a")
+    play.tasks(RUNNING, "2", "3", cell="b")
+    play.at(0.0)
+    assert play.at(0.5) == [("a", "live", 1), ("b", "live", 2)]
+    play.tasks(FINISHED, "1", cell="a")
+    assert play.at(0.6) == [("a", "settled", 0)]
+
+
+def test_stop_cancels_that_cells_work(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.screen.stops["c"]()
+    assert play.engine.cancelled_cells == ["c"]
+
+
+def test_the_end_of_a_cell_publishes_what_is_known_by_then(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.engine.put_task(TaskInfo("1", "f", state=FINISHED, cell="c"))  # not flushed yet
+    play.engine.write(LogLine("c", "1", "f", "7", "stdout", "bye\n"))
+    play.cells.now = []
+    play.reporter.cell_ended(Cell("c"), interrupted=False)
+    assert play.screen.said == [("c", "stdout", "(f pid=7) bye\n"), ("c", "settled", 0)]
+    assert play.engine.cancelled_cells == []
+    play.screen.said.clear()
+    play.engine.flush()
+    assert play.at(0.7) == []
+
+
+def test_an_interrupted_cell_takes_its_work_along(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.screen.said.clear()
+    play.cells.now = []
+    play.reporter.cell_ended(Cell("c"), interrupted=True)
+    assert play.engine.cancelled_cells == ["c"]
+    assert play.screen.said == [("c", "settled", 0)]
+
+
+def test_a_cell_without_tasks_costs_no_question(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(play.engine, "query", lambda *a, **k: pytest.fail("asked"))
+    play.reporter.cell_ended(Cell("other"), interrupted=True)
+    assert play.engine.cancelled_cells == []
+
+
+def test_output_of_code_outside_cells_goes_to_the_current_one(play: Play) -> None:
+    play.engine.write(LogLine("", "", "", "7", "stderr", "x\n"))
+    assert play.at(0.0) == [("c", "stderr", "(pid=7) x\n")]
+
+
+def test_the_sessions_end_settles_everything(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.screen.said.clear()
+    play.reporter.close()
+    assert play.screen.said == [("c", "stopped", 1)]
+    play.screen.said.clear()
+    play.tasks(RUNNING, "2")
+    play.engine.write(LogLine("c", "1", "f", "7", "stdout", "x\n"))
+    assert play.at(2.0) == []
+
+
+def test_the_thread_publishes_by_itself(play: Play) -> None:
+    play.reporter.close()
+    reporter = Reporter(play.engine, play.cells, play.screen, progress_delay=0.0)
+    reporter.start()
+    play.tasks(RUNNING, "1")
+    reporter.close()
+    assert ("c", "stopped", 1) in play.screen.said
+
+
+def test_lost_events_are_asked_for_again(play: Play) -> None:
+    play.tasks(RUNNING, "1", "2")
+    play.at(0.0)
+    play.engine.tasks["1"].state = FINISHED  # and no event
+    play.reporter._on_batch(EventBatch([], 0.0, dropped=3))
+    play.at(0.5)
+    play.reporter._reread()
+    play.screen.said.clear()
+    assert play.at(1.0) == [("c", "live", 1)]
+
+
+def test_progress_and_output_can_be_off() -> None:
+    play = Play(delay=None)
+    play.tasks(RUNNING, "1")
+    assert play.at(0.0) == []
+    assert play.at(9.0) == []
+    silent = Reporter(play.engine, play.cells, play.screen, None, log=False)
+    silent.listen()
+    silent.close()
