@@ -51,6 +51,8 @@ def _spread(measured: Measured, engine: str) -> str:
     if engine not in measured.values:
         return "-"
     values = measured.values[engine]
+    if len(values) == 1:
+        return _short(values[0])
     return f"{_short(measured.median(engine))} [{_short(min(values))}-{_short(max(values))}]"
 
 

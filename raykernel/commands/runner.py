@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -56,7 +57,7 @@ class Progress:
         self.running: int | None = None
 
     def begin(self, cell: Any, cell_index: int, **_: Any) -> None:
-        if cell.cell_type == "code":
+        if cell_index in self.labels:
             self.running, self.began = cell_index, time.monotonic()
             self.tick()
 
@@ -85,28 +86,29 @@ class Progress:
 
 
 def _labels(notebook: Any) -> dict[int, str]:
-    """For each code cell's index: "[ 3/16] heading: first line of code", of one width."""
-    code = [at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    labels: dict[int, str] = {}
+    """For each cell that will run, by index: "[ 3/16] heading: its first line", of one width."""
+    shown: dict[int, str] = {}
     heading = ""
     for at, cell in enumerate(notebook.cells):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
         if cell.cell_type == "markdown":
-            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
+            titles = [line for line in lines if line.startswith("#")]
             heading = titles[-1].lstrip("# ") if titles else heading
-        elif cell.cell_type == "code":
-            lines = [line for line in cell.source.splitlines() if line.strip()]
+        elif cell.cell_type == "code" and lines:
             # `%%remote` alone doesn't say what becomes remote: the line below does.
-            shown = lines[1] if lines[0].startswith("%%") and len(lines) > 1 else lines[0]
-            text = f"[{len(labels) + 1:2}/{len(code)}] {heading}: {shown}"
-            labels[at] = f"{text[:66]:66}"
-    return labels
+            line = lines[1] if lines[0].startswith("%%") and len(lines) > 1 else lines[0]
+            shown[at] = f"{heading}: {line}" if heading else line
+    return {
+        at: f"[{nth:2}/{len(shown)}] {text}"[:66].ljust(66)
+        for nth, (at, text) in enumerate(shown.items(), start=1)
+    }
 
 
 def run(notebook: Any, folder: Path, out: IO[str]) -> None:
     """Execute all cells of `notebook` (nbformat) in place, with `folder` as working directory.
 
-    Raises CommandError when a cell fails or the kernel dies; the cells run until then keep their
-    output.
+    Raises CommandError when a cell fails or the kernel dies, KeyboardInterrupt on Ctrl-C; the cells
+    run until then keep their output, and the kernel is gone.
     """
     progress = Progress(notebook, out)
     client = NotebookClient(
@@ -136,9 +138,30 @@ async def _execute(client: NotebookClient, progress: Progress, log: IO[str]) -> 
             await asyncio.sleep(TICK)
             progress.tick()
 
+    running = asyncio.current_task()
+    assert running is not None
+
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        running.cancel()
+
+    def started(**_: Any) -> None:
+        # nbclient's own answer to Ctrl-C ends the kernel, after which it reports a dead one.
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+
+    client.on_notebook_start = started
     ticking = asyncio.create_task(clock())
     try:
-        await client.async_execute(stdout=log, stderr=log, env=_environment())
+        await client.async_execute(stdout=log, stderr=log, env=_environment(), cleanup_kc=True)
+    except (asyncio.CancelledError, DeadKernelError):
+        # nbclient takes its own cancellation for a sign that the kernel died.
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         progress.abandon()
         ticking.cancel()

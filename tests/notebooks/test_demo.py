@@ -1,0 +1,188 @@
+"""`raykernel demo` as a person runs it: a command, its output, its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from raykernel import lessons
+from raykernel.commands import CommandError, demo
+
+REAL_ESTATE = Path(
+    os.environ.get(
+        "RAYKERNEL_REAL_ESTATE_CSV",
+        Path(__file__).parents[3] / "shared" / "data" / "RealEstate.csv",
+    )
+)
+
+
+def run(*options: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "raykernel", "demo", *map(str, options)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(demo.__file__).parents[2])}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=110
+    )
+
+
+def least_squares(sizes: list[float], prices: list[float]) -> tuple[float, float]:
+    slope, intercept = np.polyfit(sizes, prices, 1)
+    return float(slope), float(intercept)
+
+
+def check(result: dict[str, Any], slope: float, intercept: float) -> None:
+    assert set(result) == set(demo.Result.__annotations__)
+    assert result["least_squares"] == {
+        "slope": pytest.approx(slope),
+        "intercept": pytest.approx(intercept),
+    }
+    for name in ("async", "sync"):
+        assert result[name]["slope"] == pytest.approx(slope, rel=0.01)
+        assert result[name]["intercept"] == pytest.approx(intercept, rel=0.01)
+        assert result[name]["updates_per_s"] > 0
+    assert result["straggler_ratio"] >= 2
+
+
+def test_own_data_as_json(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    sizes = [chance.uniform(500, 4000) for _ in range(200)]
+    prices = [60_000 + 150 * size + chance.gauss(0, 30_000) for size in sizes]
+    sizes.append(25_000.0)  # a mansion, far from all else
+    prices.append(900_000.0)
+    lines = [f"{size},x,{price}" for size, price in zip(sizes, prices, strict=True)]
+    lines[3:3] = ['"1,200",x,300000', "900,x,", "none,x,100000"]
+    (tmp_path / "my sales.csv").write_text("sq m,note,Cost £\n" + "\n".join(lines) + "\n")
+
+    done = run(
+        *("--csv", "my sales.csv", "--size-column", "sq m", "--price-column", "Cost £"),
+        *("--json", "--output", "out"),
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert (result["rows"], result["skipped_rows"]) == (201, 3)
+    check(result, *least_squares(sizes, prices))
+    assert "201 rows used, 3 skipped" in done.stderr
+    assert "line 5: sq m is not a number in '1,200,x,300000'" in done.stderr
+    assert "Training, watched" in done.stderr, "the progress names what is being done"
+    notebook = nbformat.read(result["notebook"], as_version=4)
+    assert demo.find_result(notebook)["rows"] == 201
+    page = Path(result["html"]).read_text(encoding="utf-8")
+    assert "The price of a house" in page
+    assert "data:image/png;base64," in page
+    assert 'src="http' not in page
+
+
+def test_default_data_for_a_person(tmp_path: Path) -> None:
+    done = run(cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "321 sales used, 0 rows skipped" in done.stdout
+    assert "least squares: price = 11,541.53 + 40.1376 * area" in done.stdout
+    folder = tmp_path / "raykernel-demo"
+    for name in ("house_prices.ipynb", "house_prices.html"):
+        assert (folder / name).stat().st_size > 0
+        assert str(folder / name) in done.stdout
+
+
+# Real sales with outliers; the file isn't ours to ship, so the case exists where the file does.
+@pytest.mark.parametrize("csv", [REAL_ESTATE] if REAL_ESTATE.exists() else [], ids=["sales"])
+def test_real_sales_with_outliers(csv: Path, tmp_path: Path) -> None:
+    done = run(
+        *("--csv", csv, "--size-column", "Size", "--price-column", "Price", "--json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["rows"], result["skipped_rows"]) == (781, 0)
+    table = np.genfromtxt(csv, delimiter=",", names=True, usecols=("Price", "Size"))
+    check(result, *least_squares(table["Size"], table["Price"]))
+
+
+def test_an_error_is_a_paragraph_and_an_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Area,Cost\n1,2\n")
+    done = run("--csv", "a.csv", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no column 'Size' and no column 'Price'; its columns are 'Area', 'Cost'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "raykernel-demo").exists()
+
+
+class TestOtherLessons:
+    """The machinery, on notebooks of three lines."""
+
+    def lesson(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *sources: str) -> None:
+        parameters = new_code_cell("")
+        parameters.metadata["tags"] = ["parameters"]
+        cells = [parameters, new_markdown_cell("# Heading"), *map(new_code_cell, sources)]
+        file = folder / "lesson.ipynb"
+        nbformat.write(new_notebook(cells=cells), file)
+        monkeypatch.setattr(lessons, "path", lambda name: file)
+
+    def execute(self, folder: Path) -> Any:
+        return demo.execute({"NUMBER": 7}, folder / "out.ipynb", folder / "out.html")
+
+    def test_the_kernel_is_this_python_whatever_specs_there_are(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        spec = tmp_path / "jupyter" / "kernels" / "python3"
+        spec.mkdir(parents=True)
+        (spec / "kernel.json").write_text(
+            json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"})
+        )
+        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+        self.lesson(
+            monkeypatch,
+            tmp_path,
+            "import os, sys",
+            f"display({{{demo.RESULT!r}: {{'python': sys.executable, 'n': NUMBER}}}}, raw=True)",
+            "os.write(1, b'noise of the kernel itself')",
+        )
+        result = self.execute(tmp_path)
+        assert result["python"] == sys.executable
+        assert result["n"] == 7
+
+    def test_a_failing_cell_is_told_and_the_notebook_kept(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        self.lesson(monkeypatch, tmp_path, "print('so far')", "1 / 0", "print('never')")
+        with pytest.raises(CommandError) as caught:
+            self.execute(tmp_path)
+        assert "ZeroDivisionError: division by zero" in str(caught.value)
+        assert str(tmp_path / "out.ipynb") in str(caught.value)
+        kept = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+        assert kept.cells[3].outputs[0].text == "so far\n"
+        assert kept.cells[-1].outputs == []
+        progress = capfd.readouterr().err.splitlines()
+        assert progress[-1].endswith("failed")
+        assert "Heading: 1 / 0" in progress[-1]
+
+    def test_ctrl_c_ends_the_kernel_too(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        # The cell itself sends the signal: then it surely runs when that arrives.
+        signalling = (
+            f"import os, signal, time\nos.kill({os.getpid()}, signal.SIGINT)\ntime.sleep(60)"
+        )
+        self.lesson(monkeypatch, tmp_path, signalling)
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            self.execute(tmp_path)
+        assert time.monotonic() - begin < 30
+
+    def test_a_dead_kernel_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        dying = "import os\nos.write(2, b'my last words')\nos._exit(3)"
+        self.lesson(monkeypatch, tmp_path, dying)
+        with pytest.raises(CommandError, match=r"kernel died(.|\n)*my last words"):
+            self.execute(tmp_path)
