@@ -12,10 +12,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Protocol
 
 from raykernel.bench.child import MARK
@@ -39,11 +39,12 @@ class ChildEngine:
 
     def __init__(self, engine: str, cpus: int) -> None:
         self.engine = engine
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "raykernel.bench.child", engine, str(cpus)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
             env={**os.environ, MARK: uuid.uuid4().hex},
         )
@@ -60,18 +61,24 @@ class ChildEngine:
                 json.dumps({"row": row, "seconds": seconds}), file=self._process.stdin, flush=True
             )
         except BrokenPipeError:
-            raise BenchError(f"{self.engine} ended") from None
+            raise self._ended() from None
         return self._answer()
 
     def _answer(self) -> float:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise BenchError(f"{self.engine} ended with exit code {self._process.wait()}")
+            raise self._ended()
         answer = json.loads(line)
         if "error" in answer:
             raise BenchError(answer["error"])
         return float(answer["value"])
+
+    def _ended(self) -> BenchError:
+        code = self._process.wait()
+        self._said.seek(0)
+        last = (self._said.read().strip().splitlines() or ["nothing"])[-1]
+        return BenchError(f"{self.engine} ended with exit code {code}, having said: {last}")
 
     def close(self) -> None:
         """Let it end by itself; it must stop its engine first."""
@@ -85,17 +92,7 @@ class ChildEngine:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
-
-    def __enter__(self) -> ChildEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._said.close()
 
 
 @dataclass
