@@ -91,6 +91,8 @@ class KernelPublisher:
         publish = self
 
         class CellComm(BaseComm):
+            kernel = publish._kernel  # ipywidgets sends nothing where this is None
+
             def publish_msg(
                 self,
                 msg_type: str,

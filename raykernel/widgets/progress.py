@@ -31,6 +31,8 @@ class ProgressView(anywidget.AnyWidget):
     _css = HERE / "progress.css"
 
     comm: Any
+    # A layout would be a model of its own, with a comm that ipywidgets opens under any cell.
+    layout = traitlets.Any(None, allow_none=True).tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     stopping = traitlets.Bool(False).tag(sync=True)
 

@@ -1,0 +1,202 @@
+"""`%%remote`: a cell whose functions become remote functions and whose classes actor classes.
+
+The cell is run by IPython itself, not by a magic that compiles text on its own. So its history,
+`In[n]`, tracebacks with source lines, `%debug`, `inspect.getsource`, top-level `await` and the
+value of its last line are those of any cell:
+
+    %%remote -n 2      ─ input transformer ─▶   get_ipython().run_cell_magic('remote', '-n 2', '\\n')
+    def f(x): ...                               def f(x): ...
+                       ─ AST transformer ──▶    (the first line taken away)
+                                                @definition({'num_cpus': 2})
+                                                def f(x): ...
+
+Line numbers stay as they are. The magic itself runs in two cases: with an empty body, to report
+what is wrong with the cell's options or code; and with the cell's text, where some code calls it
+directly.
+
+What stays as it is: everything nested in another function or class, whatever is remote already,
+and classes whose instances are values, not services (see `is_value_class`).
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import inspect
+import typing
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from IPython.core.error import UsageError
+from raykernel.actor import ActorClass
+from raykernel.api import remote
+
+#: What turns the text behind `%%remote` into `@remote` options, or raises UsageError.
+ParseOptions = Callable[[str], dict[str, Any]]
+
+#: The body in the magic's call that stands for the rest of the cell; IPython refuses an empty one.
+NO_BODY = "\n"
+
+#: Options that mean something for a function only.
+_FUNCTION_ONLY = ("max_retries",)
+
+
+def definition(options: dict[str, Any]) -> Callable[[Any], Any]:
+    """The outermost decorator of each function and class of a `%%remote` cell."""
+
+    def decorate(thing: Any) -> Any:
+        if isinstance(thing, type):
+            if is_value_class(thing):
+                return thing
+            chosen = {k: v for k, v in options.items() if k not in _FUNCTION_ONLY}
+        elif isinstance(thing, FunctionType):
+            chosen = options
+        else:  # remote already, or what another decorator made of it
+            return thing
+        return remote(**chosen)(thing) if chosen else remote(thing)
+
+    return decorate
+
+
+def base(thing: Any) -> Any:
+    """What a class of a `%%remote` cell inherits from: the class behind an actor class."""
+    return thing.__wrapped__ if isinstance(thing, ActorClass) else thing
+
+
+def is_value_class(cls: type) -> bool:
+    """Whether a class stays plain: exceptions, enums, dataclasses (attrs, pydantic and msgspec
+    alike), named tuples, typed dictionaries, protocols, abstract classes and metaclasses."""
+    return (
+        issubclass(cls, BaseException | enum.Enum | type)
+        or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+        or dataclasses.is_dataclass(cls)
+        or typing.is_typeddict(cls)
+        or inspect.isabstract(cls)
+        or bool(cls.__dict__.get("_is_protocol"))
+        or any(
+            hasattr(cls, mark)
+            for mark in ("__attrs_attrs__", "__pydantic_fields__", "__struct_fields__")
+        )
+    )
+
+
+def magic_line(lines: list[str]) -> list[str]:
+    """Input transformer: put the call of the magic in place of a first line `%%remote ...`."""
+    if not lines or lines[0].split(maxsplit=1)[:1] != ["%%remote"]:
+        return lines
+    options = lines[0].strip()[len("%%remote") :].strip()
+    return [f"get_ipython().run_cell_magic('remote', {options!r}, {NO_BODY!r})\n", *lines[1:]]
+
+
+class RemoteCellTransformer(ast.NodeTransformer):
+    """AST transformer: decorate the definitions of a cell that begins with the magic's call."""
+
+    def __init__(self, parse_options: ParseOptions) -> None:
+        self._parse = parse_options
+        #: What the call of the magic that is left of a wrong cell is to raise.
+        self.error: UsageError | None = None
+
+    def visit(self, node: ast.AST) -> Any:
+        if not isinstance(node, ast.Module) or not node.body:
+            return node
+        call = _magic_call(node.body[0])
+        if call is None:
+            return node
+        body = ast.Module(node.body[1:], [])
+        try:
+            options = self._parse(ast.literal_eval(call.args[1]))
+            decorate(body, options)
+        except UsageError as error:
+            # Raised in here it would unregister this transformer: let the magic raise it.
+            self.error = error
+            return ast.Module([node.body[0]], [])
+        return body
+
+
+def decorate(body: ast.Module, options: dict[str, Any]) -> None:
+    """Decorate the top-level functions and classes of a cell in place."""
+    names = _Definitions(options)
+    names.visit(body)
+    if not names.found:
+        raise UsageError("%%remote: this cell defines no function and no class to make remote.")
+    if "name" in options and len(names.found) > 1:
+        raise UsageError(
+            f"%%remote: --name names one thing, and this cell defines {len(names.found)}: "
+            f"{', '.join(names.found)}."
+        )
+    ast.fix_missing_locations(body)
+
+
+class _Definitions(ast.NodeVisitor):
+    """Visits what runs at the cell's top level, `if` and `try` blocks included."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.found: list[str] = []
+        self._options = options
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._add(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        node.bases = [
+            value if isinstance(value, ast.Starred) else _helper_call("base", value, value)
+            for value in node.bases
+        ]
+        self._add(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        raise UsageError(
+            f"%%remote: 'async def {node.name}' (line {node.lineno}) can't become a remote "
+            "function, because a task runs in a process of its own. Make it a method of a class "
+            "(async methods of actors run concurrently), write it as a plain 'def', or define "
+            "it in another cell."
+        )
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """Stays as it is, as does all within."""
+
+    def _add(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+        self.found.append(node.name)
+        # At the line of the first decorator there is, because a function begins with it.
+        place = node.decorator_list[0] if node.decorator_list else node
+        options = ast.parse(repr(self._options), mode="eval").body
+        node.decorator_list.insert(0, _helper_call("definition", options, place))
+
+
+def _helper_call(name: str, argument: ast.expr, place: ast.AST) -> ast.Call:
+    """A call of this module's `name` that needs no name in the user's namespace."""
+    source = f"__import__({__name__!r}, fromlist=[{name!r}]).{name}()"
+    call = ast.parse(source, mode="eval").body
+    assert isinstance(call, ast.Call)
+    call.args = [argument]
+    for part in ast.walk(call):
+        ast.copy_location(part, place)
+    return call
+
+
+def _magic_call(node: ast.stmt) -> ast.Call | None:
+    """The node's call if it is the one that `magic_line` writes."""
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return None
+    call = node.value
+    expected = "get_ipython().run_cell_magic"
+    if ast.unparse(call.func) != expected or len(call.args) != 3:
+        return None
+    name, _, body = (arg.value if isinstance(arg, ast.Constant) else None for arg in call.args)
+    return call if name == "remote" and body == NO_BODY else None
+
+
+def run_directly(shell: Any, number: int, source: str, options: dict[str, Any]) -> None:
+    """Run a cell's text for code that calls the magic itself; the last line's value is shown."""
+    # One line in front, where the cell had the magic, keeps the line numbers.
+    text = "# %%remote\n" + shell.transform_cell(source)
+    name = shell.compile.cache(text, number)
+    tree = shell.compile.ast_parse(text, filename=name)
+    decorate(tree, options)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(shell.compile(tree, name, "exec"), shell.user_global_ns, shell.user_ns)
+    if last is not None:
+        code = shell.compile(ast.Interactive([last]), name, "single")
+        exec(code, shell.user_global_ns, shell.user_ns)

@@ -1,0 +1,272 @@
+"""%ray and loading and unloading, in a real shell, on a fake engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from raykernel import magics
+from raykernel.runtime import context
+from raykernel.runtime.engines.fake import FakeEngine
+from raykernel.runtime.events import FAILED, RUNNING, TaskInfo
+
+
+class FakeApi:
+    """Stands for raykernel.api."""
+
+    def __init__(self) -> None:
+        self.current: FakeEngine | None = None
+        self.asked: list[dict[str, Any]] = []
+        self.callbacks: list[Callable[[Any], None]] = []
+        self.files: list[str] = []
+
+    def engine(self) -> FakeEngine | None:
+        return self.current
+
+    def init(self, **options: Any) -> None:
+        self.asked.append(options)
+        self._tell(FakeEngine("demo"))
+
+    def shutdown(self) -> None:
+        self._tell(None)
+
+    def timeline(self, file: str) -> None:
+        self.files.append(file)
+
+    def on_session(self, callback: Callable[[Any], None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
+
+    def _tell(self, engine: FakeEngine | None) -> None:
+        self.current = engine
+        for callback in list(self.callbacks):
+            callback(engine)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    made = FakeApi()
+    monkeypatch.setattr(magics, "api", made)
+    return made
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[InteractiveShell]:
+    """A shell without the extension."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    config = Config()
+    config.HistoryManager.enabled = False
+    made = InteractiveShell(config=config)
+    made.user_ns["get_ipython"] = lambda: made
+    yield made
+    magics.unload_ipython_extension(made)
+
+
+@pytest.fixture
+def shell(bare: InteractiveShell, api: FakeApi) -> InteractiveShell:
+    magics.load_ipython_extension(bare)
+    return bare
+
+
+def run(shell: InteractiveShell, cell: str) -> Any:
+    return shell.run_cell(cell, store_history=True)
+
+
+def test_start_says_what_there_is_and_twice_is_harmless(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%ray start -n 3 --namespace lab")
+    assert api.asked == [{"num_cpus": 3, "namespace": "lab"}]
+    assert "Session demo: 2 CPUs. Started in" in capsys.readouterr().out
+    run(shell, "%ray start")
+    assert len(api.asked) == 1
+    assert "running already" in capsys.readouterr().out
+
+
+def test_the_configured_number_of_cpus_is_startss_default(
+    shell: InteractiveShell, api: FakeApi
+) -> None:
+    run(shell, "%config RayKernelConfig.num_cpus = 5")
+    run(shell, "%ray start")
+    run(shell, "%ray stop")
+    run(shell, "%ray start --num-cpus 1")
+    assert api.asked == [{"num_cpus": 5}, {"num_cpus": 1}]
+
+
+def test_stop_ends_the_session_and_twice_is_harmless(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%ray start")
+    run(shell, "%ray stop")
+    assert api.current is None
+    run(shell, "%ray stop")
+    out = capsys.readouterr().out
+    assert "Session demo ended." in out
+    assert "No session is running." in out
+
+
+@pytest.mark.parametrize("command", ["status", "graph", "timeline trace.json"])
+def test_without_a_session_the_magics_say_so(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(shell, f"%ray {command}").success
+    assert "No session is running. `%ray start` starts one" in capsys.readouterr().out
+
+
+def test_status_says_what_the_session_has_and_does(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.init()
+    assert api.current is not None
+    api.current.put_task(TaskInfo("1", "f", state=RUNNING))
+    api.current.put_task(TaskInfo("2", "f", state=FAILED))
+    api.current.answers["actors"] = [{"state": "ALIVE"}, {"state": "ALIVE"}]
+    api.current.answers["resources"] = {
+        "total": {"CPU": 2.0, "memory": 2.0**31},
+        "available": {"CPU": 0.5, "memory": 2.0**31},
+    }
+    run(shell, "%ray status")
+    out = capsys.readouterr().out
+    assert "demo (fake engine)" in out
+    assert "CPU      1.5 of 2 in use" in out
+    assert "0 B of 2.0 GiB reserved" in out
+    assert "1 unfinished (1 running, 1 failed)" in out
+    assert "2 alive" in out
+
+
+@pytest.mark.parametrize("line", ["%ray", "%ray help", "%ray --help"])
+def test_ray_alone_prints_every_command(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert run(shell, line).success
+    out = capsys.readouterr().out
+    for command in ("start", "stop", "status", "graph", "timeline"):
+        assert f"%ray {command}" in out
+    assert "--num-cpus" in out
+
+
+def test_help_shows_the_options(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%ray graph --help")
+    assert "--cell N" in capsys.readouterr().out
+    for magic in ("%ray", "%%remote"):
+        assert "--num-cpus" in shell.object_inspect(magic)["docstring"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%ray stauts", "no command 'stauts'. Did you mean 'status'?"),
+        ("%ray zzz", "no command 'zzz'. It has: start, stop"),
+        ("%ray start -n many", "invalid number value: 'many'"),
+        ("%ray start -n -1", "-n"),
+        ("%ray start --workers 3", "unrecognized arguments: --workers 3"),
+        ("%ray timeline", "FILE"),
+    ],
+)
+def test_mistakes_are_named(shell: InteractiveShell, api: FakeApi, line: str, message: str) -> None:
+    error = run(shell, line).error_in_exec
+    assert type(error).__name__ == "UsageError"
+    assert message in str(error)
+    assert api.current is None
+
+
+def test_a_cell_that_never_ran_has_no_graph(shell: InteractiveShell, api: FakeApi) -> None:
+    api.init()
+    assert "no cell ran as In[99]" in str(run(shell, "%ray graph --cell 99").error_in_exec)
+
+
+def test_the_graph_is_text_in_a_terminal(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.init()
+    assert api.current is not None
+    api.current.put_task(TaskInfo("1", "train", state=RUNNING, cell="x"))
+    run(shell, "%ray graph")
+    assert "train" in capsys.readouterr().out
+
+
+def test_timeline_writes_the_file(shell: InteractiveShell, api: FakeApi) -> None:
+    api.init()
+    run(shell, "%ray timeline trace.json")
+    assert api.files == ["trace.json"]
+
+
+def test_commands_and_options_complete(shell: InteractiveShell) -> None:
+    assert set(shell.complete("", "%ray ")[1]) >= {"start", "stop", "status", "graph"}
+    assert "start" in shell.complete("sta", "%ray sta")[1]
+    assert "--num-cpus" in shell.complete("--num", "%ray start --num")[1]
+    assert "start" not in shell.complete("", "%ray nonsense ")[1]
+
+
+def test_loading_twice_is_loading_once(shell: InteractiveShell, api: FakeApi) -> None:
+    magics.load_ipython_extension(shell)
+    assert len(api.callbacks) == 1
+
+
+def test_unloading_takes_everything_away(bare: InteractiveShell, api: FakeApi) -> None:
+    def state() -> list[Any]:
+        return [
+            sorted(bare.magics_manager.magics["line"]),
+            sorted(bare.magics_manager.magics["cell"]),
+            list(bare.input_transformers_cleanup),
+            list(bare.ast_transformers),
+            list(bare.configurables),
+            sorted(bare.magics_manager.registry),
+            {name: list(hooks) for name, hooks in bare.events.callbacks.items()},
+            sorted(bare.strdispatchers["complete_command"].strs),
+            list(api.callbacks),
+            context.cell_source,
+        ]
+
+    bare.set_hook("complete_command", lambda *_: [], str_key="%other")
+    bare.register_magic_function(lambda line: None, magic_name="ray")
+    before, own = state(), bare.magics_manager.magics["line"]["ray"]
+    magics.load_ipython_extension(bare)
+    assert state() != before
+    api.init()
+    magics.unload_ipython_extension(bare)
+    assert state() == before
+    assert bare.magics_manager.magics["line"]["ray"] is own
+    assert api.current is not None  # the session goes on
+    magics.unload_ipython_extension(bare)
+
+
+def test_a_sessions_tasks_are_reported_however_it_was_started(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        assert api.current is not None
+        cell = context.current_cell()
+        api.current.put_task(TaskInfo("1", "f", state=RUNNING, cell=cell))
+
+    run(shell, "%config RayKernelConfig.progress_delay = 0.0")
+    api.init()
+    shell.user_ns["work"] = work
+    run(shell, "work()")
+    assert api.current is not None
+    api.current.flush()
+    api.shutdown()
+    assert "0 of 1 tasks done when the session ended" in capsys.readouterr().err
+
+
+def test_an_interrupted_cells_work_is_cancelled(shell: InteractiveShell, api: FakeApi) -> None:
+    def work() -> None:
+        assert api.current is not None
+        cell = context.current_cell()
+        api.current.put_task(TaskInfo("1", "f", state=RUNNING, cell=cell))
+        raise KeyboardInterrupt
+
+    api.init()
+    assert api.current is not None
+    shell.user_ns["work"] = work
+    run(shell, "1 + 1")
+    run(shell, "work()")
+    assert api.current.cancelled_cells == ["In[2]"]
+    assert api.current.tasks["1"].state == "CANCELLED"
