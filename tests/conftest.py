@@ -7,7 +7,10 @@ must be gone soon after the module. Wider scopes count as leaks.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,24 +34,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+_status = 0
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    global _status
+    _status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End although a leaked thread, already reported, would keep the interpreter waiting for it."""
+    waited_for = [t for t in threading.enumerate() if not t.daemon]
+    if len(waited_for) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_status)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _module_leaves_nothing() -> Iterator[None]:
+def _module_leaves_nothing() -> Iterator[list[str]]:
+    reported: list[str] = []
     before = Footprint.take()
-    yield
-    _expect_nothing_left(before, "this module's fixtures")
+    yield reported
+    _expect_nothing_left(before, "this module's fixtures", reported)
 
 
 @pytest.fixture(autouse=True)
-def _test_leaves_nothing(_module_leaves_nothing: None) -> Iterator[None]:
+def _test_leaves_nothing(_module_leaves_nothing: list[str]) -> Iterator[None]:
     before = Footprint.take()
     yield
-    _expect_nothing_left(before, "this test")
+    _expect_nothing_left(before, "this test", _module_leaves_nothing)
 
 
-def _expect_nothing_left(before: Footprint, culprit: str) -> None:
-    left = leftovers(before, GRACE_SECONDS)
+def _expect_nothing_left(before: Footprint, culprit: str, reported: list[str]) -> None:
+    left = leftovers(before, GRACE_SECONDS, known=reported)
     if left:
         end_strays(before)
+        reported += left
         pytest.fail(f"left behind by {culprit}:\n  " + "\n  ".join(left), pytrace=False)
 
 

@@ -1,4 +1,4 @@
-"""What a test run holds of the machine: processes, threads, open files, shared memory.
+"""What a test run holds of the machine: processes, threads, open files, shared memory, sessions.
 
 A test takes a `Footprint` before it begins and asks afterwards what is there that was not.
 
@@ -10,11 +10,13 @@ raykernel session does, is found like any child. Other runs on the same machine 
 from __future__ import annotations
 
 import gc
+import json
 import os
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import psutil
 
 MARK = "RAYKERNEL_TEST_RUN"
 SHARED_MEMORY = Path("/dev/shm")
+SESSIONS = Path(tempfile.gettempdir()) / f"raykernel-{os.getuid()}"
 OPEN_FILES = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
 
 #: Threads and files which a library opens once and keeps for the life of the process.
@@ -41,7 +44,7 @@ class Footprint:
     processes: dict[psutil.Process, str]
     threads: dict[int, str]
     files: dict[int, str]
-    shared_memory: dict[str, str]
+    paths: dict[Path, str]
 
     @classmethod
     def take(cls) -> Footprint:
@@ -53,7 +56,10 @@ class Footprint:
                 if thread.name not in LASTING_THREADS
             },
             dict(_open_files()),
-            {found.name: f"shared memory {found}" for found in SHARED_MEMORY.glob("raykernel-*")},
+            {
+                **{path: f"shared memory {path}" for path in SHARED_MEMORY.glob("raykernel-*")},
+                **{path: f"session folder {path}" for path in SESSIONS.glob("*")},
+            },
         )
 
     def grown_since(self, before: Footprint) -> list[str]:
@@ -65,8 +71,8 @@ class Footprint:
             *(name for found, name in self.files.items() if before.files.get(found) != name),
             *(
                 name
-                for found, name in self.shared_memory.items()
-                if found not in before.shared_memory and not _used_by_others(found)
+                for found, name in self.paths.items()
+                if found not in before.paths and not _used_by_others(found)
             ),
         ]
 
@@ -83,15 +89,17 @@ class Footprint:
         ]
 
 
-def leftovers(before: Footprint, seconds: float) -> list[str]:
+def leftovers(before: Footprint, seconds: float, known: Collection[str] = ()) -> list[str]:
     """What is still there of everything begun since `before`, once `seconds` are over.
 
-    Returns as soon as nothing is. If `before` already held processes, only strays count.
+    Returns as soon as nothing is but what is `known`. If `before` already held processes, only
+    strays count.
     """
     deadline = time.monotonic() + seconds
     while True:
         now = Footprint.take()
-        left = now.strays_since(before) if before.processes else now.grown_since(before)
+        grown = now.strays_since(before) if before.processes else now.grown_since(before)
+        left = [name for name in grown if name not in known]
         if not left:
             return []
         if time.monotonic() >= deadline:
@@ -137,17 +145,28 @@ def _open_files() -> Iterator[tuple[int, str]]:
             yield number, f"open file {number} ({target})"
 
 
-def _used_by_others(name: str) -> bool:
-    """Whether a process outside this run maps the shared memory: then the leak isn't ours."""
+def _used_by_others(path: Path) -> bool:
+    """Whether a process outside this run holds the shared memory or session: not our leak then."""
     for process in psutil.process_iter():
         try:
-            maps = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
             ours = process.pid == os.getpid() or process.environ().get(MARK) == os.environ[MARK]
-            if name in maps and not ours:
+            if not ours and (_maps(process.pid, path) or _drives(process.pid, path)):
                 return True
         except (OSError, psutil.Error):
             continue  # ended meanwhile, or somebody else's
     return False
+
+
+def _maps(pid: int, shared: Path) -> bool:
+    return str(shared) in Path(f"/proc/{pid}/maps").read_text(errors="replace")
+
+
+def _drives(pid: int, session: Path) -> bool:
+    try:
+        about = json.loads((session / "session.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # no session's folder, or one that was never described
+    return pid in (about["driver"], about["pid"])
 
 
 def _descends(process: psutil.Process, ancestors: dict[psutil.Process, str]) -> bool:

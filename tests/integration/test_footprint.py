@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.footprint import SHARED_MEMORY, Footprint, end_strays, leftovers
+from tests.footprint import SESSIONS, SHARED_MEMORY, Footprint, end_strays, leftovers
 
 SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 
@@ -76,19 +77,38 @@ def test_what_a_long_lived_server_starts_is_its_own_affair(
     assert leftovers(before_all, 10) == []
 
 
-def test_threads_files_and_shared_memory_are_found(tmp_path: Path) -> None:
+def test_threads_files_shared_memory_and_sessions_are_found(tmp_path: Path) -> None:
     before = Footprint.take()
     ended = threading.Event()
-    thread = threading.Thread(target=ended.wait, name="stray")
+    thread = threading.Thread(target=ended.wait, name="stray", daemon=True)
     thread.start()
     shared = SHARED_MEMORY / f"raykernel-footprint-{os.getpid()}"
+    session = SESSIONS / f"footprint-{os.getpid()}"
     with open(tmp_path / "held", "w"):
         shared.touch()
+        session.mkdir(parents=True)
         left = leftovers(before, 0)
-        assert len(left) == 3
+        assert len(left) == 4
         assert "stray" in left[0]
         assert "held" in left[1]
         assert shared.name in left[2]
+        assert session.name in left[3]
     shared.unlink()
+    session.rmdir()
     ended.set()
     assert leftovers(before, 10) == []
+
+
+def test_the_sessions_of_other_runs_are_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.footprint.SESSIONS", tmp_path)
+    before = Footprint.take()
+    session = tmp_path / "other"
+    session.mkdir()
+    assert leftovers(before, 0) == [f"session folder {session}"]
+    outside = os.getppid()  # started before this run, so it doesn't bear the run's mark
+    (session / "session.json").write_text(json.dumps({"driver": outside, "pid": outside}))
+    assert leftovers(before, 0) == []
+    (session / "session.json").write_text(json.dumps({"driver": os.getpid(), "pid": os.getpid()}))
+    assert leftovers(before, 0) == [f"session folder {session}"]
