@@ -10,7 +10,6 @@ by `init`, or by the first `.remote()`.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import sys
 import time
@@ -25,17 +24,19 @@ from IPython.core.magic import (
     magics_class,
     no_var_expand,
 )
-from IPython.core.magic_arguments import MagicArgumentParser
 
 from raykernel import api, remote_cell
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
+from raykernel.magic_options import PARSERS, REMOTE, complete, parse, parse_remote, usage
 from raykernel.output import publisher
 from raykernel.reporter import Reporter
 from raykernel.runtime.engines.base import Engine
 from raykernel.status import session_line, status_text
 
 _ATTRIBUTE = "_raykernel_notebook"
+
+_NO_SESSION = "No session is running. `%ray start` starts one, and so does the first .remote()."
 
 
 def load_ipython_extension(ip: Any) -> None:
@@ -78,7 +79,7 @@ class Notebook:
         shell.configurables.append(self.config)
         self._undo.append(lambda: shell.configurables.remove(self.config))
 
-        shell.set_hook("complete_command", _complete, str_key="%ray")
+        shell.set_hook("complete_command", complete, str_key="%ray")
         self._undo.append(lambda: shell.strdispatchers["complete_command"].strs.pop("%ray", None))
         for kind, name in (("line", "ray"), ("cell", "remote")):
             self._undo.append(_restore_magic(shell.magics_manager.magics[kind], name))
@@ -131,91 +132,6 @@ def _restore_magic(table: dict[str, Any], name: str) -> Callable[[], None]:
     return restore
 
 
-# -- %ray --------------------------------------------------------------------------------------
-
-
-def _parser(name: str, description: str) -> MagicArgumentParser:
-    return MagicArgumentParser(
-        prog=f"%{name}", description=description, formatter_class=argparse.HelpFormatter
-    )
-
-
-def _start_parser() -> MagicArgumentParser:
-    parser = _parser("ray start", "Start a session on this machine; harmless if one is running.")
-    parser.add_argument("-n", "--num-cpus", type=_cpus, help="CPUs to use (default: all)")
-    parser.add_argument("--num-gpus", type=_cpus, help="GPUs to use (default: all)")
-    parser.add_argument("--namespace", help="namespace of named actors")
-    return parser
-
-
-def _graph_parser() -> MagicArgumentParser:
-    parser = _parser("ray graph", "Show the graph of tasks, live.")
-    parser.add_argument(
-        "--cell", type=int, metavar="N", help="only the tasks of the cell that ran as In[N]"
-    )
-    return parser
-
-
-def _timeline_parser() -> MagicArgumentParser:
-    parser = _parser("ray timeline", "Write the session's timeline as a Chrome trace (JSON).")
-    parser.add_argument("file", metavar="FILE", help="where to write it")
-    return parser
-
-
-def _cpus(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-_cpus.__name__ = "number"  # as argparse names it in "invalid number value: 'x'"
-
-PARSERS: dict[str, MagicArgumentParser] = {
-    "start": _start_parser(),
-    "stop": _parser("ray stop", "End the session with all its tasks, actors and objects."),
-    "status": _parser("ray status", "Say what the session has and does."),
-    "graph": _graph_parser(),
-    "timeline": _timeline_parser(),
-}
-
-
-def usage() -> str:
-    return "\n\n".join(parser.format_help().strip() for parser in PARSERS.values())
-
-
-def _remote_parser() -> MagicArgumentParser:
-    parser = _parser(
-        "%remote",
-        "Make each top-level function of the cell a remote function and each class an actor class.",
-    )
-    parser.add_argument("-n", "--num-cpus", type=float, help="CPUs each task or actor needs")
-    parser.add_argument("--num-gpus", type=float, help="GPUs each task or actor needs")
-    parser.add_argument(
-        "--max-retries",
-        type=int,
-        help="how often a function's task is tried again when its worker dies (-1: for ever)",
-    )
-    parser.add_argument("--name", help="name of the cell's one function or class")
-    return parser
-
-
-REMOTE_PARSER = _remote_parser()
-
-
-def parse_remote(text: str) -> dict[str, Any]:
-    """The options behind `%%remote`, as `@remote` takes them."""
-    given = vars(_parse(REMOTE_PARSER, text))
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _parse(parser: MagicArgumentParser, text: str) -> Any:
-    try:
-        return parser.parse_argstring(text)
-    except UsageError as error:
-        raise UsageError(f"{parser.prog}: {error}\n{parser.format_usage().strip()}") from None
-
-
 @magics_class
 class RayMagics(Magics):
     def __init__(self, shell: Any, notebook: Notebook) -> None:
@@ -238,7 +154,7 @@ class RayMagics(Magics):
         if rest.split()[:1] in (["-h"], ["--help"]):
             print(PARSERS[command].format_help().strip())
             return
-        getattr(self, f"_{command}")(_parse(PARSERS[command], rest))
+        getattr(self, f"_{command}")(parse(PARSERS[command], rest))
 
     ray.__doc__ = f"Start, stop and look at the session that runs tasks.\n\n{usage()}\n"
 
@@ -256,7 +172,7 @@ class RayMagics(Magics):
             remote_cell.run_directly(self.shell, number, cell, options)
 
     remote.__doc__ = (
-        f"{REMOTE_PARSER.format_help().strip()}\n\n"
+        f"{REMOTE.format_help().strip()}\n\n"
         "Imports, constants and everything else stay as they are, and so do functions and\n"
         "classes that are remote already, exceptions, enums, dataclasses (attrs, pydantic and\n"
         "msgspec alike), named tuples, typed dictionaries, protocols and abstract classes.\n"
@@ -315,17 +231,3 @@ class RayMagics(Magics):
             return
         api.timeline(args.file)
         print(f"Wrote {args.file}: open it in chrome://tracing or https://ui.perfetto.dev.")
-
-
-_NO_SESSION = "No session is running. `%ray start` starts one, and so does the first .remote()."
-
-
-def _complete(_shell: Any, event: Any) -> list[str]:
-    """Completions for a line that begins with `%ray`."""
-    words = event.line.split()
-    if len(words) < 2 or (len(words) == 2 and not event.line.endswith(" ")):
-        return list(PARSERS)
-    parser = PARSERS.get(words[1])
-    if parser is None:
-        return []
-    return [option for action in parser._actions for option in action.option_strings]
