@@ -17,11 +17,14 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raykernel.cells import CellTracker
 from raykernel.widgets.text import line, still_bundle
 from raykernel.widgets.work import Snapshot
+
+if TYPE_CHECKING:
+    from raykernel.widgets.progress import ProgressView
 
 
 class ProgressDisplay(Protocol):
@@ -29,8 +32,12 @@ class ProgressDisplay(Protocol):
 
     def update(self, snapshot: Snapshot) -> None: ...
 
+    def cell_ended(self, snapshot: Snapshot) -> None:
+        """The cell is about to be reported idle, with work left."""
+        ...
+
     def settle(self, snapshot: Snapshot, stopped: bool = False) -> None:
-        """Leave the still form. A later `update` makes it live again."""
+        """Leave the still form for good."""
         ...
 
 
@@ -53,25 +60,27 @@ def publisher(shell: Any, cells: CellTracker) -> Publisher:
 
 class KernelPublisher:
     def __init__(self, kernel: Any, cells: CellTracker) -> None:
-        self._kernel = kernel
+        self.kernel = kernel
         self.cells = cells
 
     def send(
         self,
-        cell: str,
+        cell: str | None,
         msg_type: str,
         content: dict[str, Any],
         topic: bytes = b"",
         metadata: dict[str, Any] | None = None,
+        buffers: Any = None,
     ) -> None:
-        parent = {"header": self.cells.get(cell).header}
-        self._kernel.session.send(
-            self._kernel.iopub_socket,
+        """Publish under a cell, or under none at all."""
+        self.kernel.session.send(
+            self.kernel.iopub_socket,
             msg_type,
             content,
-            parent=parent,
+            parent=None if cell is None else {"header": self.cells.get(cell).header},
             ident=topic or msg_type.encode(),
             metadata=metadata,
+            buffers=buffers,
         )
 
     def stream(self, cell: str, name: str, text: str) -> None:
@@ -80,18 +89,19 @@ class KernelPublisher:
     def progress(self, cell: str, stop: Callable[[], object]) -> ProgressDisplay:
         return WidgetProgress(self, cell, stop)
 
-    def open_comm(self, cell: str, **options: Any) -> Any:
-        """A comm whose messages carry the cell's header.
+    def open_comm(self, **options: Any) -> Any:
+        """A comm whose messages belong to no request: a front end finds it by its id.
 
-        ipykernel's own looks its parent up in the calling thread's context, which is another
-        cell's on its own IO threads and, in ipykernel 7.0, an error on ours.
+        ipykernel's own looks a request up in the calling thread's context, which is another
+        cell's on its own IO threads and, in ipykernel 7.0, an error on ours. And nbclient would
+        write the state of each widget that a cell's messages describe into the notebook.
         """
         from ipykernel.comm.comm import BaseComm
 
         publish = self
 
-        class CellComm(BaseComm):
-            kernel = publish._kernel  # ipywidgets sends nothing where this is None
+        class FreeComm(BaseComm):
+            kernel = publish.kernel  # ipywidgets sends nothing where this is None
 
             def publish_msg(
                 self,
@@ -102,50 +112,58 @@ class KernelPublisher:
                 **keys: Any,
             ) -> None:
                 content = {"data": data or {}, "comm_id": self.comm_id, **keys}
-                publish.send(cell, msg_type, content, self.topic, metadata or {})
+                publish.send(None, msg_type, content, self.topic, metadata or {}, buffers)
 
-        return CellComm(**options)  # type: ignore[no-untyped-call]  # ipykernel leaves it so
+        return FreeComm(**options)  # type: ignore[no-untyped-call]  # ipykernel leaves it so
 
 
 class WidgetProgress:
-    """A progress view under its cell: a widget while it is live, then HTML and text."""
+    """A progress view under its cell: a widget while it is live, then HTML and text.
+
+    A front end that draws the widget says so. Where none has by the end of the cell, the still
+    form is put there for the time being: it may be all that a headless run ever records.
+    """
 
     def __init__(self, publish: KernelPublisher, cell: str, stop: Callable[[], object]) -> None:
         self._publish = publish
         self._cell = cell
         self._stop = stop
-        self._view: Any = None
-        self._display_id = ""
+        self._view: ProgressView | None = None
+        self._still = False
+        self._display_id = uuid.uuid4().hex
 
     def update(self, snapshot: Snapshot) -> None:
-        if self._view is not None:
-            with self._view.hold_sync():
-                self._view.snapshot = snapshot.to_json()
-                if not snapshot.live:
-                    self._view.stopping = False
+        if self._view is None:
+            from raykernel.widgets.progress import ProgressView
+
+            self._view = ProgressView(snapshot, self._stop, self._publish.open_comm)
+            self._show(self._cell, self._view.bundle(snapshot), update=False)
             return
-        from raykernel.widgets.progress import ProgressView
+        with self._view.hold_sync():
+            self._view.snapshot = snapshot.to_json()
+            if not snapshot.live:
+                self._view.stopping = False
+        if self._still and self._view.drawn:
+            self._still = False
+            self._show(self._cell, self._view.bundle(snapshot))
 
-        def open_comm(**options: Any) -> Any:
-            return self._publish.open_comm(self._cell, **options)
-
-        self._view = ProgressView(snapshot, self._stop, open_comm)
-        first = not self._display_id
-        self._display_id = self._display_id or uuid.uuid4().hex
-        self._show(self._cell, self._view.bundle(snapshot), update=not first)
+    def cell_ended(self, snapshot: Snapshot) -> None:
+        if self._view is not None and not self._view.drawn:
+            self._still = True
+            self._show(self._cell, still_bundle(snapshot))
 
     def settle(self, snapshot: Snapshot, stopped: bool = False) -> None:
         if self._view is None:
             return
         bundle = still_bundle(snapshot, stopped)
-        self._show(self._cell, bundle, update=True)
+        self._show(self._cell, bundle)
         running = self._publish.cells.running()
         if running is not None and not self._publish.cells.is_running(self._cell):
-            self._show(running.id, bundle, update=True)
+            self._show(running.id, bundle)
         view, self._view = self._view, None
         view.close()
 
-    def _show(self, under: str, bundle: dict[str, Any], *, update: bool) -> None:
+    def _show(self, under: str, bundle: dict[str, Any], *, update: bool = True) -> None:
         content = {
             "data": bundle,
             "metadata": {},
@@ -174,9 +192,7 @@ class TerminalPublisher:
 
     def draw(self, text: str) -> None:
         """Rewrite the progress line; only on a terminal, and not while a prompt stands there."""
-        if self._cells.running() is None:
-            self.clear()
-        elif sys.stderr.isatty():
+        if self._cells.running() is not None and sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[2K{text}")
             sys.stderr.flush()
             self._drawn = True
@@ -196,6 +212,9 @@ class LineProgress:
     def update(self, snapshot: Snapshot) -> None:
         self._live = True
         self._terminal.draw(line(snapshot)[: terminal_width()])
+
+    def cell_ended(self, snapshot: Snapshot) -> None:
+        self._terminal.clear()
 
     def settle(self, snapshot: Snapshot, stopped: bool = False) -> None:
         if self._live:

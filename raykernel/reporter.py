@@ -125,8 +125,9 @@ class Reporter:
             shown = self._work.get(cell.id)
             if shown is not None:
                 shown.work.replace(tasks, now)
-                shown.updated = 0.0
                 self._show(cell.id, shown, now)
+                if shown.live:
+                    shown.display.cell_ended(shown.work.snapshot(now))
 
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""

@@ -112,6 +112,7 @@ function render({ model, el }) {
   model.on("change:snapshot", draw);
   model.on("change:stopping", answered);
   draw();
+  model.send({ type: "drawn" });
   return () => {
     model.off("change:snapshot", draw);
     model.off("change:stopping", answered);

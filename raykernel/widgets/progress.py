@@ -22,9 +22,9 @@ HERE = pathlib.Path(__file__).parent
 
 
 class ProgressView(anywidget.AnyWidget):
-    """`open_comm(target_name=, data=, metadata=)` makes the view's channel to the front end, for
-    a caller who knows under which cell's header to open it; without one ipywidgets makes it.
-    `on_stop` runs in the thread that handles the front end's messages.
+    """`open_comm(target_name=, data=, metadata=)` makes the view's channel to the front end;
+    without one ipywidgets does. `on_stop` runs in the thread that handles the front end's
+    messages. `drawn` turns true once a front end has drawn the view.
     """
 
     _esm = HERE / "progress.js"
@@ -44,6 +44,7 @@ class ProgressView(anywidget.AnyWidget):
     ) -> None:
         self._open_comm = open_comm
         self._on_stop = on_stop
+        self.drawn = False
         super().__init__(snapshot=snapshot.to_json())
         self.on_msg(self._message)
 
@@ -63,6 +64,9 @@ class ProgressView(anywidget.AnyWidget):
         return {WIDGET_MIME: view, **still_bundle(snapshot)}
 
     def _message(self, _widget: object, content: Any, _buffers: object) -> None:
-        if isinstance(content, dict) and content.get("type") == "stop" and not self.stopping:
+        kind = content.get("type") if isinstance(content, dict) else None
+        if kind == "drawn":
+            self.drawn = True
+        elif kind == "stop" and not self.stopping:
             self.stopping = True
             self._on_stop()

@@ -20,7 +20,7 @@ class Session:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
 
     def send(self, socket: object, kind: str, content: Any, parent: Any, **_: Any) -> None:
-        self.sent.append((parent["header"]["msg_id"], kind, content))
+        self.sent.append((parent["header"]["msg_id"] if parent else "", kind, content))
 
     def kinds(self) -> list[tuple[str, str]]:
         return [(parent, kind) for parent, kind, _ in self.sent]
@@ -78,11 +78,11 @@ def test_a_progress_display_lives_under_its_cell_and_settles_without_a_widget() 
     display.update(snapshot(FINISHED))
     display.settle(snapshot(FINISHED))
     assert session.kinds() == [
-        ("c", "comm_open"),
+        ("", "comm_open"),
         ("c", "display_data"),
-        ("c", "comm_msg"),
+        ("", "comm_msg"),
         ("c", "update_display_data"),
-        ("c", "comm_close"),
+        ("", "comm_close"),
     ]
     opened, shown, _, settled, closed = (content for _, _, content in session.sent)
     assert shown["data"][WIDGET_MIME]["model_id"] == opened["comm_id"] == closed["comm_id"]
@@ -99,8 +99,27 @@ def test_the_last_update_also_goes_to_the_cell_that_runs_now() -> None:
     assert session.kinds() == [
         ("c", "update_display_data"),
         ("later", "update_display_data"),
-        ("c", "comm_close"),
+        ("", "comm_close"),
     ]
+
+
+def test_a_cell_that_ends_before_a_front_end_draws_leaves_the_still_form() -> None:
+    publish, session = kernel_publisher(Cells())
+    display = publish.progress("c", lambda: None)
+    display.update(snapshot())
+    display.cell_ended(snapshot())
+    assert set(session.sent[-1][2]["data"]) == {"text/plain", "text/html"}
+    session.sent.clear()
+    display.update(snapshot(FINISHED))
+    assert session.kinds() == [("", "comm_msg")]
+    view: Any = display._view  # type: ignore[attr-defined]  # where a front end's messages arrive
+    view._message(view, {"type": "drawn"}, [])
+    display.update(snapshot())
+    assert WIDGET_MIME in session.sent[-1][2]["data"]
+    session.sent.clear()
+    display.cell_ended(snapshot())
+    assert session.sent == []
+    view.close()
 
 
 def test_what_was_never_shown_does_not_settle() -> None:
@@ -135,7 +154,7 @@ def test_a_terminals_prompt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     display = TerminalPublisher(cells).progress("In[1]", lambda: None)
     display.update(snapshot())
     cells.now = []
-    display.update(snapshot())
+    display.cell_ended(snapshot())
     display.update(snapshot())
     assert err.getvalue().endswith("1 running\r\x1b[2K")
 

@@ -49,6 +49,9 @@ class Display:
     def update(self, snapshot: Snapshot) -> None:
         self.screen.said.append((self.cell, "live", snapshot.live))
 
+    def cell_ended(self, snapshot: Snapshot) -> None:
+        self.screen.said.append((self.cell, "cell ended", snapshot.live))
+
     def settle(self, snapshot: Snapshot, stopped: bool = False) -> None:
         self.screen.said.append((self.cell, "stopped" if stopped else "settled", snapshot.live))
 
@@ -162,6 +165,16 @@ def test_the_end_of_a_cell_publishes_what_is_known_by_then(play: Play) -> None:
     play.screen.said.clear()
     play.engine.flush()
     assert play.at(0.7) == []
+
+
+def test_a_display_hears_of_its_cells_end_if_work_is_left(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.screen.said.clear()
+    play.cells.now = []
+    play.reporter.cell_ended(Cell("c"), interrupted=False)
+    assert play.screen.said == [("c", "cell ended", 1)]
 
 
 def test_an_interrupted_cell_takes_its_work_along(play: Play) -> None:
