@@ -24,7 +24,6 @@ PACKAGE = Path(raykernel.lessons.__file__).parent
 #: The lowest layer first.
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
-        "raykernel.exceptions",
         "raykernel.runtime",
         "raykernel.runtime.context",
         "raykernel.runtime.events",
@@ -32,11 +31,13 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.messages",
     ),
     "rules": (
+        "raykernel.exceptions",
         "raykernel.runtime.actors",
         "raykernel.runtime.allocator",
         "raykernel.runtime.dispatch",
+        "raykernel.runtime.feed",
         "raykernel.runtime.instructions",
-        "raykernel.runtime.objects",
+        "raykernel.runtime.queries",
         "raykernel.runtime.records",
         "raykernel.runtime.resources",
         "raykernel.runtime.scheduler",
@@ -50,6 +51,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel",
         "raykernel.actor",
         "raykernel.api",
+        "raykernel.calling",
+        "raykernel.generators",
+        "raykernel.options",
         "raykernel.refs",
         "raykernel.remote",
         "raykernel.util*",
@@ -62,8 +66,9 @@ SANS_IO = (
     "raykernel.runtime.actors",
     "raykernel.runtime.allocator",
     "raykernel.runtime.dispatch",
+    "raykernel.runtime.feed",
     "raykernel.runtime.instructions",
-    "raykernel.runtime.objects",
+    "raykernel.runtime.queries",
     "raykernel.runtime.records",
     "raykernel.runtime.resources",
     "raykernel.runtime.scheduler",
@@ -72,7 +77,7 @@ SANS_IO = (
 IO = {
     *("asyncio", "datetime", "mmap", "multiprocessing", "os", "psutil", "random", "secrets"),
     *("select", "selectors", "socket", "subprocess", "tempfile", "threading", "time"),
-    *("uuid", "zmq", "cloudpickle", "pickle"),
+    *("uuid", "zmq"),
 }
 
 NOTEBOOK_LIBRARIES = {"IPython", "ipykernel", "ipywidgets", "anywidget", "traitlets", "comm"}
@@ -183,6 +188,17 @@ def test_decisions_do_no_io() -> None:
     complain(
         [found for found in imports() if found.importer in SANS_IO and top(found.imported) in IO]
     )
+
+
+def test_the_head_unpickles_nothing() -> None:
+    """Users' values, functions and errors are bytes to it: it must not run what they contain."""
+    for module in (*SANS_IO, "raykernel.runtime.head"):
+        used = {
+            node.attr if isinstance(node, ast.Attribute) else node.id
+            for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute | ast.Name)
+        }
+        assert not used & {"loads", "Unpickler", "deserialize"}, module
 
 
 def test_widgets_read_the_event_feed_alone() -> None:
