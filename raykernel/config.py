@@ -24,5 +24,5 @@ class RayKernelConfig(Configurable):
         0.5, min=0.0, help="Seconds of work before its progress is shown."
     ).tag(config=True)
     log_to_cell: Bool[bool, bool | int] = Bool(
-        True, help="Show what tasks print in the cell that caused them."
+        True, help="Show what tasks print, in the cell that caused them."
     ).tag(config=True)

@@ -19,6 +19,7 @@ def _start_parser() -> MagicArgumentParser:
     parser = _parser("ray start", "Start a session on this machine; harmless if one is running.")
     parser.add_argument("-n", "--num-cpus", type=_cpus, help="CPUs to use (default: all)")
     parser.add_argument("--num-gpus", type=_cpus, help="GPUs to use (default: all)")
+    parser.add_argument("--name", help="name of the session")
     parser.add_argument("--namespace", help="namespace of named actors")
     return parser
 

@@ -88,6 +88,7 @@ class Notebook:
         self._undo.append(lambda: shell.configurables.remove(magics))
         self._undo.append(lambda: shell.magics_manager.registry.pop("RayMagics"))
 
+        self._undo.append(api.take_over_logs())
         self._undo.append(api.on_session(self._session))
         self._session(api.engine())
 
@@ -110,7 +111,7 @@ class Notebook:
                 self.cells,
                 publisher(self.shell, self.cells),
                 progress_delay=self.config.progress_delay if self.config.progress else None,
-                log=self.config.log_to_cell,
+                log=self.config.log_to_cell and api._log_to_driver,
             )
             self.reporter.start()
 
@@ -185,7 +186,7 @@ class RayMagics(Magics):
             return
         begin = time.perf_counter()
         num_cpus = self._notebook.config.num_cpus if args.num_cpus is None else args.num_cpus
-        chosen = {"num_cpus": num_cpus, "num_gpus": args.num_gpus, "namespace": args.namespace}
+        chosen = {**vars(args), "num_cpus": num_cpus}
         api.init(**{name: value for name, value in chosen.items() if value is not None})
         took = time.perf_counter() - begin
         engine = api.engine()

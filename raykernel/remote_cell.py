@@ -62,7 +62,7 @@ def definition(options: dict[str, Any]) -> Callable[[Any], Any]:
 
 def base(thing: Any) -> Any:
     """What a class of a `%%remote` cell inherits from: the class behind an actor class."""
-    return thing.__wrapped__ if isinstance(thing, ActorClass) else thing
+    return inspect.unwrap(thing) if isinstance(thing, ActorClass) else thing
 
 
 def is_value_class(cls: type) -> bool:

@@ -19,8 +19,11 @@ from raykernel.runtime.events import FAILED, RUNNING, TaskInfo
 class FakeApi:
     """Stands for raykernel.api."""
 
+    _log_to_driver = True
+
     def __init__(self) -> None:
         self.current: FakeEngine | None = None
+        self.logs_taken = 0
         self.asked: list[dict[str, Any]] = []
         self.callbacks: list[Callable[[Any], None]] = []
         self.files: list[str] = []
@@ -41,6 +44,14 @@ class FakeApi:
     def on_session(self, callback: Callable[[Any], None]) -> Callable[[], None]:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
+
+    def take_over_logs(self) -> Callable[[], None]:
+        self.logs_taken += 1
+
+        def give_back() -> None:
+            self.logs_taken -= 1
+
+        return give_back
 
     def _tell(self, engine: FakeEngine | None) -> None:
         self.current = engine
@@ -80,8 +91,8 @@ def run(shell: InteractiveShell, cell: str) -> Any:
 def test_start_says_what_there_is_and_twice_is_harmless(
     shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(shell, "%ray start -n 3 --namespace lab")
-    assert api.asked == [{"num_cpus": 3, "namespace": "lab"}]
+    run(shell, "%ray start -n 3 --namespace lab --name mine")
+    assert api.asked == [{"num_cpus": 3, "namespace": "lab", "name": "mine"}]
     assert "Session demo: 2 CPUs. Started in" in capsys.readouterr().out
     run(shell, "%ray start")
     assert len(api.asked) == 1
@@ -222,6 +233,7 @@ def test_unloading_takes_everything_away(bare: InteractiveShell, api: FakeApi) -
             {name: list(hooks) for name, hooks in bare.events.callbacks.items()},
             sorted(bare.strdispatchers["complete_command"].strs),
             list(api.callbacks),
+            api.logs_taken,
             context.cell_source,
         ]
 
