@@ -1,23 +1,67 @@
-"""Which cell, task and actor the current line of code runs for.
+"""Which cell, task and actor the current line of code runs for, and which engine serves it.
 
-A driver learns its cell from the notebook layer, which sets `cell_source`; a worker sets the
-context variables around each task, so that nested submissions inherit them. Context variables
-follow async code by themselves; bare threads see the defaults.
+A driver learns its cell from the notebook layer, which sets `cell_source`; a worker sets `running`
+around each task, so that nested submissions inherit the cell. Context variables follow async code
+by themselves; bare threads of a worker see the task its main thread runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .messages import TaskSpec
 
 #: Set by the notebook layer in a driver: returns the id of the cell that the calling code runs
 #: for, or "". Called once per submission, in the submitting thread: keep it quick.
 cell_source: Callable[[], str] | None = None
 
-#: In a worker: the cell inherited from the running task's spec.
-task_cell: ContextVar[str] = ContextVar("raykernel_cell", default="")
+#: This process's engine: set by `init` in a driver and at start in a worker.
+engine: Any = None
+
+#: Set by the local engine's module: wraps a worker's connection in an engine.
+make_worker_engine: Callable[[Any], Any]
+
+
+class Running:
+    """The task that code runs for, in a worker."""
+
+    __slots__ = ("attempt", "gpus", "spec")
+
+    def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
+        self.spec = spec
+        self.attempt = attempt
+        self.gpus = gpus
+
+
+_running: ContextVar[Running | None] = ContextVar("raykernel_running", default=None)
+_main: Running | None = None
+
+enter = _running.set
+
+
+def set_main(running: Running | None) -> None:
+    """What bare threads are taken to run for."""
+    global _main
+    _main = running
+
+
+def running() -> Running | None:
+    """The task this code runs for; None in a driver."""
+    return _running.get() or _main
 
 
 def current_cell() -> str:
     """The id of the cell this code runs for, "" outside a notebook."""
-    return cell_source() if cell_source is not None else task_cell.get()
+    if cell_source is not None:
+        return cell_source()
+    task = _running.get() or _main
+    return task.spec.cell if task is not None else ""
+
+
+def current_task() -> bytes:
+    """The id of the task this code runs for, b"" in a driver."""
+    task = _running.get() or _main
+    return task.spec.id if task is not None else b""

@@ -1,0 +1,440 @@
+"""Actors: what `@ray.remote` makes of a class, and the handles to its instances."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from raykernel import options as opts
+from raykernel.calling import Signature, pack, pack_code
+from raykernel.exceptions import ActorAlreadyExistsError, ActorClassInheritanceException
+from raykernel.refs import ObjectRef
+from raykernel.remote import make_refs
+from raykernel.runtime import context, resources
+from raykernel.runtime import messages as m
+from raykernel.runtime.client import Client
+from raykernel.runtime.execute import ActorExit
+from raykernel.runtime.ids import handle_id
+from raykernel.runtime.serialize import note_ref, serialize
+
+_ASYNC_CONCURRENCY = 1000
+_EVERY_ACTOR = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
+
+
+def method(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options for one method of an actor class: `@ray.method(num_returns=2)`.
+
+    Takes num_returns, concurrency_group, max_task_retries, retry_exceptions.
+    """
+    if args or not options:
+        raise ValueError(
+            "The @ray.method decorator must be applied with keyword arguments, such as "
+            "'@ray.method(num_returns=2)'."
+        )
+    opts.check(options, opts.METHOD_OPTIONS, "methods")
+
+    def annotate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__ray_method_options__ = options  # type: ignore[attr-defined]
+        return function
+
+    return annotate
+
+
+class MethodInfo:
+    """What a handle knows of a method: how to check and submit a call."""
+
+    __slots__ = ("_function", "_signature", "extra", "is_generator", "name", "options", "returns")
+
+    def __init__(self, name: str, function: Callable[..., Any] | None, static: bool) -> None:
+        self.name = name
+        self._function = function
+        unwrapped = inspect.unwrap(function) if function is not None else None
+        self.is_generator = inspect.isgeneratorfunction(unwrapped) or inspect.isasyncgenfunction(
+            unwrapped
+        )
+        self.options: dict[str, Any] = getattr(function, "__ray_method_options__", {})
+        self.returns = opts.returns(self.options.get("num_returns"), self.is_generator)
+        self.extra = opts.task_extra(self.options)
+        self._signature = Signature(function, skip_self=not static) if function else None
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._signature is not None:
+            self._signature.check(args, kwargs)
+
+    def __getstate__(self) -> Any:
+        return self.name, self.is_generator, self.options, self.returns, self.extra, self._signature
+
+    def __setstate__(self, state: Any) -> None:
+        self.name, self.is_generator, self.options, self.returns, self.extra, self._signature = (
+            state
+        )
+        self._function = None
+
+
+class Meta:
+    """What all handles to an actor share: its class's name and methods."""
+
+    __slots__ = ("class_name", "methods", "module", "retries")
+
+    def __init__(
+        self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int
+    ) -> None:
+        self.class_name = class_name
+        self.module = module
+        self.methods = methods
+        self.retries = retries
+
+
+def _methods(cls: type) -> dict[str, MethodInfo]:
+    found = {}
+    for name, member in inspect.getmembers(cls, callable):
+        static = inspect.getattr_static(cls, name, None)
+        bound = isinstance(static, staticmethod) or inspect.ismethod(member)
+        if inspect.isroutine(member) and (not name.startswith("__") or name == "__call__"):
+            found[name] = MethodInfo(name, member, bound)
+    for name in _EVERY_ACTOR:
+        found[name] = MethodInfo(name, None, False)
+    return found
+
+
+class ActorClass:
+    """A class whose instances are actors. `.remote(...)` makes one and returns its handle."""
+
+    def __init__(self, cls: type, options: dict[str, Any]) -> None:
+        opts.check(options, opts.ACTOR_OPTIONS, "actors")
+        self._cls = cls
+        self._options = options
+        self._key = os.urandom(16)
+        self._exported: Client | None = None
+        self._captured: list[ObjectRef[Any]] = []
+        self._methods = _methods(cls)
+        init = inspect.getattr_static(cls, "__init__", None)
+        plain = init is object.__init__
+        self._signature = None if plain else Signature(cls.__init__, skip_self=True)  # type: ignore[misc]
+        self._is_async = any(_is_async(f) for _, f in inspect.getmembers(cls, inspect.isroutine))
+        functools.update_wrapper(self, cls, updated=())
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        raise ActorClassInheritanceException("ActorClass can't be subclassed")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
+        raise ActorClassInheritanceException(
+            f"Attempted to define a subclass of the actor class {self._cls.__name__}. Inheriting "
+            "from actor classes is not supported: subclass the plain class, and decorate the "
+            "subclass with @ray.remote."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"Actors cannot be instantiated directly. Instead of '{self._cls.__name__}()', use "
+            f"'{self._cls.__name__}.remote()'."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        """Create an actor. Returns its handle at once; what its constructor raises comes with the
+        first call, as ActorDiedError.
+
+        Raises TypeError for arguments that the constructor doesn't take, ValueError for a name
+        that is taken.
+        """
+        return self._create(args, kwargs, self._options)
+
+    def options(self, **options: Any) -> ActorClassWithOptions:
+        """The class with these options on top of its own."""
+        opts.check(options, opts.ACTOR_OPTIONS, "actors")
+        merged = {**self._options, **options}
+        opts.check(merged, opts.ACTOR_OPTIONS, "actors")
+        return ActorClassWithOptions(self, merged)
+
+    def _remote(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> ActorHandle:
+        merged = {**self._options, **options}
+        opts.check(merged, opts.ACTOR_OPTIONS, "actors")
+        return self._create(tuple(args or ()), kwargs or {}, merged)
+
+    def _create(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> ActorHandle:
+        from raykernel import api
+
+        engine = context.engine or api.auto_init()
+        client: Client = engine.client
+        name = self._cls.__name__
+        if self._signature is not None:
+            self._signature.check(args, kwargs)
+        elif args or kwargs:
+            raise TypeError(f"{name}() takes no arguments")
+        retries = options.get("max_task_retries") or 0
+        meta = Meta(name, self._cls.__module__, self._methods, retries)
+        actor_id = client.ids.actor()
+        namespace = options.get("namespace") or engine.namespace
+        actor_name = options.get("name") or ""
+        if actor_name:
+            owner = client.query(
+                "claim_name", dict[str, bytes], namespace=namespace, name=actor_name,
+                actor=actor_id,
+            )  # fmt: skip
+            if owner["actor"] != actor_id:
+                if options.get("get_if_exists"):
+                    return api.get_actor(actor_name, namespace)
+                raise ActorAlreadyExistsError(
+                    f"The name {actor_name} (namespace={namespace}) is already taken. Please use a "
+                    "different name or get the existing actor using "
+                    f"ray.get_actor('{actor_name}', namespace='{namespace}')"
+                )
+        try:
+            self._submit(engine, actor_id, args, kwargs, options, meta, namespace)
+        except BaseException:
+            if actor_name:
+                client.query("unclaim_name", actor=actor_id)
+            raise
+        return ActorHandle(actor_id, meta, ObjectRef(handle_id(actor_id), client), client)
+
+    def _submit(
+        self, engine: Any, actor_id: bytes, args: tuple[Any, ...], kwargs: dict[str, Any],
+        options: dict[str, Any], meta: Meta, namespace: str,
+    ) -> None:  # fmt: skip
+        client: Client = engine.client
+        if self._exported is not client:
+            self._export(client)
+        name = self._cls.__name__
+        packed = pack(client, name, args, kwargs)
+        groups = options.get("concurrency_groups") or {}
+        concurrency = options.get("max_concurrency")
+        if concurrency is None:
+            concurrency = _ASYNC_CONCURRENCY if self._is_async else 1
+        restarts = options.get("max_restarts") or 0
+        pending = options.get("max_pending_calls")
+        actor = m.ActorOptions(
+            class_name=name,
+            meta=serialize(meta).to_bytes(),
+            name=options.get("name") or "",
+            namespace=namespace,
+            detached=options.get("lifetime") == "detached",
+            max_restarts=restarts,
+            max_task_retries=meta.retries,
+            max_concurrency=concurrency,
+            max_pending_calls=-1 if pending is None else pending,
+            concurrency_groups=groups if isinstance(groups, dict) else {},
+            is_async=self._is_async,
+            out_of_order=self._is_async or concurrency > 1 or bool(groups)
+            or bool(options.get("allow_out_of_order_execution")),
+            keeps=opts.demand(options, 0),
+        )  # fmt: skip
+        extra = m.TaskExtra(env=opts.environment(options.get("runtime_env")), actor=actor)
+        cell = context.current_cell()
+        if cell != engine.hooked_cell:
+            engine.submitting(cell)
+        client.post(
+            m.TaskSpec(
+                client.ids.task(), self._key, name, packed.args, packed.deps, packed.contained,
+                0, _placing(options), cell, context.current_task(), 0, m.CREATION, actor_id, "",
+                packed.slots, packed.args_ref, extra,
+            )  # fmt: skip
+        )
+        if packed.args_ref:
+            client.drop_ref(packed.args_ref)
+
+    def _export(self, client: Client) -> None:
+        payload, contained = pack_code(self._cls, f"the class {self._cls.__name__}")
+        for object_id in contained:
+            client.add_ref(object_id)
+        self._captured = [ObjectRef(object_id, client) for object_id in contained]
+        client.register_function(self._key, self._cls.__name__, lambda: payload)
+        self._exported = client
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"cls": self._cls, "options": self._options, "key": self._key}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ActorClass.__init__(self, state["cls"], state["options"])
+        self._key = state["key"]
+
+    def __repr__(self) -> str:
+        return f"ActorClass({self._cls.__name__})"
+
+
+class ActorClassWithOptions:
+    """What `Class.options(...)` returns."""
+
+    def __init__(self, actor_class: ActorClass, options: dict[str, Any]) -> None:
+        self._actor_class = actor_class
+        self._options = options
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        """See `ActorClass.remote`."""
+        return self._actor_class._create(args, kwargs, self._options)
+
+
+def _is_async(function: Any) -> bool:
+    function = inspect.unwrap(function) if callable(function) else function
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _placing(options: dict[str, Any]) -> str:
+    """Resources an actor needs to be placed: one CPU unless it says otherwise."""
+    asked = opts.demand(options, 0)
+    if options.get("num_cpus") is None and not asked:
+        return resources.encode({"CPU": 1})
+    return asked
+
+
+class ActorHandle:
+    """A reference to an actor. `handle.method.remote(...)` calls a method and returns a ref.
+
+    Handles can be passed to tasks and stored; the actor lives as long as there is one (handles
+    from `get_actor` don't count). Calls from one process run in the order they were made.
+    """
+
+    def __init__(
+        self, actor_id: bytes, meta: Meta, ref: ObjectRef[Any] | None, client: Client
+    ) -> None:
+        self._id = actor_id
+        self._meta = meta
+        self._ref = ref
+        self._client = client
+
+    def __getattr__(self, name: str) -> ActorMethod:
+        if name in {"_id", "_meta", "_ref", "_client"}:  # half-made, while it is unpickled
+            raise AttributeError(name)
+        info = self._meta.methods.get(name)
+        if info is None:
+            raise AttributeError(
+                f"'{self._meta.class_name}' actor has no method '{name}'. Attributes of an actor "
+                "can't be read from outside: add a method that returns them."
+            )
+        return ActorMethod(self, info)
+
+    @property
+    def _actor_id(self) -> ActorID:
+        return ActorID(self._id)
+
+    def __dir__(self) -> list[str]:
+        return [n for n in self._meta.methods if not n.startswith("__")]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorHandle) and self._id == other._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"Actor({self._meta.class_name}, {self._id.hex()})"
+
+    def __reduce__(self) -> Any:
+        note_ref(handle_id(self._id))
+        return _load_handle, (self._id, self._meta)
+
+
+class ActorID:
+    """An actor's id; equal and hashable."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, actor_id: bytes) -> None:
+        self._id = actor_id
+
+    def hex(self) -> str:
+        return self._id.hex()
+
+    def binary(self) -> bytes:
+        return self._id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorID) and self._id == other._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"ActorID({self._id.hex()})"
+
+
+def _load_handle(actor_id: bytes, meta: Meta) -> ActorHandle:
+    client = context.engine.client
+    client.add_ref(handle_id(actor_id))
+    return ActorHandle(actor_id, meta, ObjectRef(handle_id(actor_id), client), client)
+
+
+class ActorMethod:
+    """A method of an actor behind a handle."""
+
+    __slots__ = ("_handle", "_info", "_options")
+
+    def __init__(
+        self, handle: ActorHandle, info: MethodInfo, options: dict[str, Any] | None = None
+    ) -> None:
+        self._handle = handle
+        self._info = info
+        self._options = options
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"Actor methods cannot be called directly. Instead of running "
+            f"'object.{self._info.name}()', try 'object.{self._info.name}.remote()'."
+        )
+
+    def options(self, **options: Any) -> ActorMethod:
+        """The method with these options on top of its own."""
+        opts.check(options, opts.METHOD_OPTIONS, "methods")
+        return ActorMethod(self._handle, self._info, {**self._info.options, **options})
+
+    def _remote(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        chosen = self.options(**options) if options else self
+        return chosen.remote(*(args or ()), **(kwargs or {}))
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method. Returns at once, as `RemoteFunction.remote` does."""
+        handle, info = self._handle, self._info
+        engine = context.engine
+        client = handle._client
+        if engine is None or engine.client is not client:
+            raise ValueError(
+                f"{handle!r} is from a different cluster: its session is over, or this process is "
+                "not connected to it"
+            )
+        info.check(args, kwargs)
+        returns, extra, options = info.returns, info.extra, info.options
+        if self._options is not None:
+            options = self._options
+            returns = opts.returns(options.get("num_returns"), info.is_generator)
+            extra = opts.task_extra(options)
+        retries = options.get("max_task_retries")
+        name = f"{handle._meta.class_name}.{info.name}"
+        packed = pack(client, name, args, kwargs)
+        cell = context.current_cell()
+        if cell != engine.hooked_cell:
+            engine.submitting(cell)
+        task = client.ids.task()
+        client.post(
+            m.TaskSpec(
+                task, b"", name, packed.args, packed.deps, packed.contained, returns, "", cell,
+                context.current_task(), handle._meta.retries if retries is None else retries,
+                m.CALL, handle._id, info.name, packed.slots, packed.args_ref, extra,
+            )  # fmt: skip
+        )
+        if packed.args_ref:
+            client.drop_ref(packed.args_ref)
+        if returns == 1:
+            return ObjectRef(task + b"\1\0\0\0", client)
+        return make_refs(client, task, returns, extra)
+
+
+def exit_actor() -> NoReturn:
+    """End the actor whose method calls this, after that method. Never restarted.
+
+    Raises TypeError outside an actor.
+    """
+    running = context.running()
+    if running is None or not running.spec.actor:
+        raise TypeError("exit_actor API is called on a non-actor worker.")
+    raise ActorExit
+
+
+__all__ = ["ActorClass", "ActorHandle", "ActorMethod", "exit_actor", "method"]

@@ -1,0 +1,607 @@
+"""The core API: start and end a session, get, put, wait, cancel, kill, and what there is to ask.
+
+Every function starts a session by itself if none runs. All work from any thread of a driver and
+inside tasks and actors.
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raykernel import actor as actors
+from raykernel import exceptions
+from raykernel import options as opts
+from raykernel.actor import ActorClass, ActorHandle
+from raykernel.generators import ObjectRefGenerator
+from raykernel.refs import ObjectRef
+from raykernel.remote import RemoteFunction
+from raykernel.runtime import context, session
+from raykernel.runtime import messages as m
+from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
+from raykernel.runtime.engines import local
+from raykernel.runtime.engines.base import Engine
+from raykernel.runtime.events import LogLine, TaskInfo
+from raykernel.runtime.serialize import Serialized, deserialize, serialize
+
+SessionCallback = Callable[["Engine | None"], None]
+
+_callbacks: list[SessionCallback] = []
+_log_to_driver = True
+_log_handled_elsewhere = 0
+_driver_pid = 0
+_session_context: RayContext | None = None
+logger = logging.getLogger("raykernel")
+
+_IGNORED = {
+    "dashboard_host", "dashboard_port", "include_dashboard", "job_config", "labels",
+    "configure_logging", "logging_level", "logging_format", "logging_config",
+    "log_to_driver", "_temp_dir", "_system_config", "_memory", "_redis_password",
+    "_node_ip_address", "_metrics_export_port", "_tracing_startup_hook", "_enable_object_reconstruction",
+    "storage", "enable_resource_isolation",
+}  # fmt: skip
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+class RayContext(Mapping[str, Any]):
+    """What `init` returns: a mapping with the session's addresses, and a context manager that ends
+    the session."""
+
+    def __init__(self, engine: local.LocalEngine) -> None:
+        self.address_info: dict[str, Any] = {
+            "node_id": engine.node,
+            "session_dir": engine.folder,
+            "address": f"unix:{engine.folder}/head.sock",
+            "node_ip_address": "127.0.0.1",
+            "session_name": engine.session,
+            "webui_url": "",
+        }
+        self.dashboard_url = ""
+        self.python_version = ".".join(map(str, sys.version_info[:3]))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.address_info[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.address_info)
+
+    def __len__(self) -> int:
+        return len(self.address_info)
+
+    def __enter__(self) -> RayContext:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """End the session."""
+        shutdown()
+
+    def __repr__(self) -> str:
+        return f"RayContext(session={self.address_info['session_name']!r})"
+
+
+def init(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_memory: int | None = None,
+    namespace: str | None = None,
+    ignore_reinit_error: bool = False,
+    log_to_driver: bool = True,
+    runtime_env: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    **others: Any,
+) -> RayContext:
+    """Start a session on this machine. Blocks until it answers, about 0.2 s.
+
+    `object_store_memory` is in bytes (default: 30 % of the machine's memory), `name` the session's
+    name. Raises RuntimeError if a session runs already (unless `ignore_reinit_error`) or a keyword
+    is not known. Options of Ray that make no sense on one machine's engine (the dashboard's, the
+    cluster's) are accepted and have no effect.
+    """
+    global _log_to_driver, _driver_pid, _session_context
+    unknown = set(others) - _IGNORED
+    if unknown:
+        raise RuntimeError(f"Unknown keyword argument(s): {', '.join(sorted(unknown))}")
+    if address not in (None, "local", "auto"):
+        raise ConnectionError(
+            f"init(address={address!r}): connecting to a Ray cluster or another machine is not "
+            "there yet; leave address out to start a session on this machine"
+        )
+    if context.engine is not None and not _forked():
+        if ignore_reinit_error:
+            logger.info("Calling ray.init() again after it has already been called.")
+            assert _session_context is not None
+            return _session_context
+        raise RuntimeError(
+            "Maybe you called ray.init twice by accident? This error can be suppressed by passing "
+            "in 'ignore_reinit_error=True' or by calling 'ray.shutdown()' prior to 'ray.init()'."
+        )
+    if namespace is not None:
+        opts._namespace("namespace", namespace)
+    total = _total(num_cpus, num_gpus, resources)
+    environment = opts.environment(runtime_env)
+    variables = json.loads(environment).get("env_vars", {}) if environment else {}
+    capacity = object_store_memory or session.default_capacity()
+    if capacity < 1 << 20:
+        raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
+    try:
+        engine = local.start(
+            total, int(capacity), name=name or "", namespace=namespace or os.urandom(8).hex(),
+            env=variables,
+        )  # fmt: skip
+    except (local.StartFailed, session.SessionError, OSError) as error:
+        raise RuntimeError(f"could not start a session: {error}") from None
+    _log_to_driver = log_to_driver
+    _driver_pid = os.getpid()
+    context.engine = engine
+    _session_context = RayContext(engine)
+    engine.on_log(_print_log)
+    engine.on_warning(_warn)
+    for callback in list(_callbacks):
+        callback(engine)
+    return _session_context
+
+
+def _total(
+    num_cpus: int | None, num_gpus: int | None, others: dict[str, float] | None
+) -> dict[str, float]:
+    for key in others or {}:
+        assert key not in {"CPU", "GPU", "memory", "object_store_memory"}, (
+            f"`{key}` cannot be a custom resource: use the keyword of init"
+        )
+    for label, n in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        if n is not None and (isinstance(n, bool) or not isinstance(n, (int, float)) or n < 0):
+            raise ValueError(f"{label} must be a non-negative number, not {n!r}")
+    total: dict[str, float] = dict(others or {})
+    total["CPU"] = _cpu_count() if num_cpus is None else num_cpus
+    if num_gpus is None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        num_gpus = len([d for d in visible.split(",") if d.strip()])
+    if num_gpus:
+        total["GPU"] = num_gpus
+    total["memory"] = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.7)
+    total["node:127.0.0.1"] = 1.0
+    return total
+
+
+def _cpu_count() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def shutdown(_exiting_interpreter: bool = False) -> None:
+    """End the session, with all its processes and memory. Harmless if there is none."""
+    global _session_context
+    running, context.engine = context.engine, None
+    if running is None:
+        return
+    _session_context = None
+    if _driver_pid != os.getpid():
+        return
+    for callback in list(_callbacks):
+        callback(None)
+    running.shutdown()
+
+
+atexit.register(shutdown)
+
+
+def is_initialized() -> bool:
+    """Whether a session runs, or this is code in one."""
+    return context.engine is not None
+
+
+def auto_init() -> Any:
+    """The engine; starts a session if there is none."""
+    if context.engine is None:
+        init()
+    return _require()
+
+
+def _require() -> Any:
+    current = context.engine
+    if current is None:
+        return auto_init()
+    if _driver_pid and _forked():
+        raise RuntimeError(
+            "this process was forked from the one that started the session, and can't use its "
+            "connection. Use ray tasks instead of a forked process, or call ray.shutdown() and "
+            "ray.init() here for a session of its own."
+        )
+    return current
+
+
+def _forked() -> bool:
+    return bool(_driver_pid) and _driver_pid != os.getpid()
+
+
+def engine() -> Engine | None:
+    """The current session's engine, None if there is no session."""
+    current: Engine | None = context.engine
+    return current
+
+
+def on_session(callback: SessionCallback) -> Callable[[], None]:
+    """Call `callback` with the engine when a session starts and with None when it ends, in the
+    thread that starts or ends it. Returns the function that removes it."""
+    _callbacks.append(callback)
+
+    def remove() -> None:
+        if callback in _callbacks:
+            _callbacks.remove(callback)
+
+    return remove
+
+
+def take_over_logs() -> Callable[[], None]:
+    """Somebody else shows what tasks print (the notebook layer). Returns the way back."""
+    global _log_handled_elsewhere
+    _log_handled_elsewhere += 1
+
+    def give_back() -> None:
+        global _log_handled_elsewhere
+        _log_handled_elsewhere -= 1
+
+    return give_back
+
+
+def _print_log(line: LogLine) -> None:
+    if not _log_to_driver or _log_handled_elsewhere:
+        return
+    stream = sys.stderr if line.stream == "stderr" else sys.stdout
+    label = f"({line.name or 'worker'} pid={line.worker})"
+    for text in line.text.splitlines():
+        print(f"{label} {text}", file=stream)
+
+
+def _warn(text: str) -> None:
+    logger.warning(text)
+
+
+# -- tasks, actors, objects -----------------------------------------------------------------------
+
+
+def remote(*args: Any, **options: Any) -> Any:
+    """Make a function a remote function, a class an actor class.
+
+    `@ray.remote` or `@ray.remote(num_cpus=2, ...)`. Raises TypeError, ValueError for options that
+    are not known or not allowed.
+    """
+    if len(args) == 1 and not options and callable(args[0]):
+        return _make_remote(args[0], {})
+    if args or not options:
+        raise TypeError(
+            "The @ray.remote decorator must be applied either with no arguments and no parentheses, "
+            "for example '@ray.remote', or it must be applied using some of the arguments "
+            "'num_returns', 'num_cpus', ..., for example '@ray.remote(num_returns=2)'."
+        )
+    return lambda thing: _make_remote(thing, options)
+
+
+def _make_remote(thing: Any, options: dict[str, Any]) -> RemoteFunction | ActorClass:
+    if inspect.isclass(thing):
+        return ActorClass(thing, options)
+    if inspect.isroutine(thing) or callable(thing):
+        if not hasattr(thing, "__name__"):
+            raise TypeError(
+                "The @ray.remote decorator must be applied to either a function or a class, not "
+                f"to {thing!r}"
+            )
+        return RemoteFunction(thing, options)
+    raise TypeError("The @ray.remote decorator must be applied to either a function or a class.")
+
+
+def get(object_refs: Any, *, timeout: float | None = None) -> Any:
+    """The value of a ref, or the list of values of a list of refs, in order. Blocks.
+
+    `timeout` in seconds; 0 polls. Raises the task's error (a RayTaskError that is also an instance
+    of what the task raised), GetTimeoutError, ObjectLostError, and so on. Arrays are read-only
+    views into shared memory.
+    """
+    current = _require()
+    client: Client = current.client
+    if type(object_refs) is ObjectRef:
+        value = client.peek(object_refs._id)
+        if value is None:
+            _check_owner(client, object_refs)
+            value = _fetch(client, [object_refs._id], timeout)[0]
+        if value.error:
+            raise exceptions.from_record(value.data) from None
+        return client.load(value)
+    if isinstance(object_refs, ObjectRefGenerator):
+        raise ValueError(
+            "Invalid type of object refs: an ObjectRefGenerator. Iterate over it, and get the refs "
+            "it yields."
+        )
+    if isinstance(object_refs, tuple):
+        object_refs = list(object_refs)
+    if not isinstance(object_refs, list):
+        raise ValueError(
+            "Invalid type of object refs, "
+            f"{type(object_refs)}, is given. 'object_refs' must either be an ObjectRef or a list "
+            "of ObjectRefs."
+        )
+    for ref in object_refs:
+        if type(ref) is not ObjectRef:
+            raise ValueError(
+                f"Invalid type of object refs, {type(ref)}, is given. 'object_refs' must either be "
+                "an ObjectRef or a list of ObjectRefs."
+            )
+        _check_owner(client, ref)
+    values = _fetch(client, [ref._id for ref in object_refs], timeout)
+    if values and values[-1].error:
+        raise exceptions.from_record(values[-1].data) from None
+    load = client.load
+    return [load(value) for value in values]
+
+
+def _check_owner(client: Client, ref: ObjectRef[Any]) -> None:
+    if ref._client is not client:
+        raise ValueError(
+            f"{ref!r} is from a different cluster: it belongs to a session that is over or that "
+            "this process is not connected to"
+        )
+
+
+def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Value]:
+    if timeout is not None and timeout < 0:
+        raise ValueError("The 'timeout' argument must be nonnegative or None.")
+    _warn_if_in_loop()
+    try:
+        return client.get(ids, timeout)
+    except Timeout:
+        raise exceptions.GetTimeoutError(
+            f"Get timed out: some object(s) not ready after {timeout} s."
+        ) from None
+    except ConnectionLost as error:
+        raise exceptions.RaySystemError(str(error)) from None
+
+
+def _warn_if_in_loop() -> None:
+    running = context.running()
+    if running is None or not running.spec.actor or "asyncio" not in sys.modules:
+        return
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    warnings.warn(
+        "Using blocking ray.get inside async actor. This blocks the event loop. Please use `await` "
+        "on object ref with asyncio.gather if you want to yield execution to the event loop "
+        "instead.",
+        stacklevel=4,
+    )
+
+
+def put(value: Any) -> ObjectRef[Any]:
+    """Store a value; its ref. Raises TypeError for a ref or a value that can't be pickled,
+    ObjectStoreFullError."""
+    client: Client = _require().client
+    if isinstance(value, ObjectRef):
+        raise TypeError(
+            "Calling 'put' on an ray.ObjectRef is not allowed. If you really want to do this, you "
+            "can wrap the ray.ObjectRef in a list and call 'put' on it."
+        )
+    if isinstance(value, ObjectRefGenerator):
+        raise TypeError("Calling 'put' on an ObjectRefGenerator is not allowed.")
+    try:
+        data = serialize(value)
+    except Exception as error:
+        raise TypeError(
+            f"Could not serialize the put value of type {type(value).__name__}: {error}"
+        ) from error
+    return ObjectRef(_store(client, data), client)
+
+
+def _store(client: Client, data: Serialized) -> bytes:
+    try:
+        return client.put(data)
+    except RequestFailed as error:
+        raise exceptions.ObjectStoreFullError(str(error)) from None
+    except ConnectionLost as error:
+        raise exceptions.RaySystemError(str(error)) from None
+
+
+def wait(
+    ray_waitables: Sequence[Any],
+    *,
+    num_returns: int = 1,
+    timeout: float | None = None,
+    fetch_local: bool = True,
+) -> tuple[list[Any], list[Any]]:
+    """Wait until `num_returns` of the refs are ready, or `timeout` seconds.
+
+    Returns (ready, rest), each in the order given; at most `num_returns` are in the first, even if
+    more are ready. Doesn't raise the tasks' errors: a failed task is ready.
+    """
+    client: Client = _require().client
+    if isinstance(ray_waitables, (ObjectRef, ObjectRefGenerator)):
+        raise TypeError(
+            "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got a single one"
+        )
+    if not isinstance(ray_waitables, (list, tuple)):
+        raise TypeError(
+            "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got "
+            f"{type(ray_waitables)}"
+        )
+    if timeout is not None and timeout < 0:
+        raise ValueError("The 'timeout' argument must be nonnegative.")
+    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
+        raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
+    if num_returns <= 0:
+        raise ValueError("Invalid number of objects to return: num_returns must be positive.")
+    ids = []
+    for ref in ray_waitables:
+        if type(ref) is ObjectRef:
+            if ref._client is not client:
+                _check_owner(client, ref)
+            ids.append(ref._id)
+        elif isinstance(ref, ObjectRefGenerator):
+            ids.append(ref._wait_id())
+        else:
+            raise TypeError(
+                "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
+                f"containing {type(ref)}"
+            )
+    if not ids:
+        return [], []
+    if len(set(ids)) != len(ids):
+        raise ValueError("Wait requires a list of unique ray_waitables.")
+    if num_returns > len(ids):
+        raise ValueError(
+            "num_returns cannot be greater than the number of ray_waitables provided to ray.wait."
+        )
+    try:
+        ready = client.wait(ids, num_returns, timeout)
+    except ConnectionLost as error:
+        raise exceptions.RaySystemError(str(error)) from None
+    done: list[Any] = []
+    rest: list[Any] = []
+    for ref, is_ready in zip(ray_waitables, ready, strict=True):
+        (done if is_ready and len(done) < num_returns else rest).append(ref)
+    return done, rest
+
+
+def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
+    """Cancel the task behind a ref (or a generator of refs).
+
+    A waiting one never runs; a running one gets KeyboardInterrupt, or with `force` is killed. `get`
+    then raises TaskCancelledError. Does nothing to a task that is done.
+    """
+    client: Client = _require().client
+    if isinstance(ref, ObjectRefGenerator):
+        ref = ref._end
+    if not isinstance(ref, ObjectRef):
+        raise TypeError(
+            f"ray.cancel() only supported for object refs, got: {type(ref)}. To end an actor use "
+            "ray.kill()."
+        )
+    _check_owner(client, ref)
+    if force:
+        kind = client.query("task_kind", str, task=ref._id[:24])
+        if kind == "call":
+            raise ValueError(
+                "force=True is not supported for actor tasks. Use ray.kill() to end the actor."
+            )
+    client.queue(m.Cancel(ref._id, force, recursive))
+    client.flush()
+
+
+def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
+    """End an actor at once. With `no_restart=False` it may be restarted as its options say."""
+    client: Client = _require().client
+    if not isinstance(actor, ActorHandle):
+        raise ValueError(
+            f"ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: {type(actor)}."
+        )
+    if actor._client is not client:
+        raise ValueError(f"{actor!r} is from a different cluster")
+    client.queue(m.KillActor(actor._id, no_restart))
+    client.flush()
+
+
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
+    """The handle of a named actor. It doesn't keep the actor alive.
+
+    Raises ValueError if there is none of that name in the namespace (default: the session's).
+    """
+    current = _require()
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("Please supply a non-empty value to get_actor")
+    if namespace is not None:
+        opts._namespace("namespace", namespace)
+    where = namespace or current.namespace
+    client: Client = current.client
+    deadline = time.monotonic() + 5
+    while True:
+        found = client.query("find_actor", dict[str, bytes], name=name, namespace=where)
+        if not found["actor"]:
+            raise ValueError(
+                f"Failed to look up actor with name '{name}'. This could because 1. You are trying "
+                "to look up a named actor you didn't create. 2. The named actor died. 3. You did "
+                "not use a namespace matching the namespace of the actor."
+            )
+        if found["meta"] or time.monotonic() > deadline:
+            break
+    return ActorHandle(found["actor"], deserialize(found["meta"]), None, client)
+
+
+# -- what there is --------------------------------------------------------------------------------
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The machines of the session: one."""
+    found: list[dict[str, Any]] = _require().query("nodes")
+    for node in found:
+        node.update(
+            NodeManagerHostname=os.uname().nodename, NodeManagerAddress="127.0.0.1", alive=True,
+            NodeName="127.0.0.1",
+        )  # fmt: skip
+    return found
+
+
+def cluster_resources() -> dict[str, float]:
+    """All resources by name."""
+    total: dict[str, float] = _require().query("resources")["total"]
+    return total
+
+
+def available_resources() -> dict[str, float]:
+    """The resources that are free now; names with nothing free are left out."""
+    free: dict[str, float] = _require().query("resources")["available"]
+    return free
+
+
+def get_gpu_ids() -> list[int]:
+    """The GPUs assigned to the running task or actor; empty in a driver."""
+    running = context.running()
+    return list(running.gpus or ()) if running is not None else []
+
+
+def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
+    """What ran where and when, as Chrome trace events; written to `filename` if given.
+
+    The file loads in Perfetto and chrome://tracing. Times are in microseconds.
+    """
+    tasks: list[TaskInfo] = _require().query("tasks")
+    events = [_trace_event(t) for t in tasks if t.started and t.ended]
+    if filename is None:
+        return events
+    Path(filename).write_text(json.dumps(events))
+    return None
+
+
+def _trace_event(task: TaskInfo) -> dict[str, Any]:
+    return {
+        "cat": f"task::{task.name}",
+        "name": task.name,
+        "ph": "X",
+        "ts": task.started * 1e6,
+        "dur": (task.ended - task.started) * 1e6,
+        "pid": "127.0.0.1",
+        "tid": f"worker:{task.worker}",
+        "args": {"task_id": task.id, "state": task.state, "parent": task.parent,
+                 "cell": task.cell, "actor_id": task.actor},
+    }  # fmt: skip
+
+
+exit_actor = actors.exit_actor

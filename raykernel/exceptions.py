@@ -1,0 +1,304 @@
+"""Ray's exceptions, and how an error that travelled becomes one of them.
+
+Every error of the runtime derives from `RayError`. What a task raised comes back as a
+`RayTaskError` that is also an instance of the user's own class, so that `except ValueError` and
+`except RayTaskError` both catch it; its text shows the user's frames in the worker and nothing of
+the engine.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import msgspec
+
+from raykernel.runtime.messages import ErrorRecord
+from raykernel.runtime.serialize import deserialize
+
+if sys.version_info < (3, 11):  # pragma: no cover
+    BaseExceptionGroup = ()
+
+
+class RayError(Exception):
+    """Root of all errors of the runtime."""
+
+
+class RaySystemError(RayError):
+    """The session itself broke: its head is gone, or a message could not be understood."""
+
+    def __init__(self, client_exc: object = "", traceback_str: str | None = None) -> None:
+        super().__init__(client_exc)
+        self.client_exc = client_exc
+        self.traceback_str = traceback_str
+
+    def __str__(self) -> str:
+        return f"System error: {self.client_exc}"
+
+
+class TaskCancelledError(RayError):
+    """The task was cancelled, or needs the result of one that was."""
+
+    def __init__(self, task_id: Any = None, error_message: str | None = None) -> None:
+        super().__init__(error_message or "This task or its dependency was cancelled")
+        self.task_id = task_id
+
+
+class GetTimeoutError(RayError, TimeoutError):
+    """`get` ran out of time. The tasks go on."""
+
+
+class WorkerCrashedError(RayError):
+    """The worker died while it ran the task, and no retry was left."""
+
+    def __init__(self, message: str = "The worker died unexpectedly while executing this task.") -> None:
+        super().__init__(message)
+
+
+class RuntimeEnvSetupError(RayError):
+    """A worker could not be prepared as its runtime environment asks."""
+
+
+class PendingCallsLimitExceeded(RayError):  # noqa: N818 - Ray's name
+    """The actor has as many unfinished calls as `max_pending_calls` allows."""
+
+
+class ObjectStoreFullError(RayError):
+    """The object store has no room for the object."""
+
+
+class OutOfDiskError(RayError):
+    """There is no disk space left to spill objects to."""
+
+
+class OutOfMemoryError(RayError):
+    """The machine ran out of memory."""
+
+
+class ObjectLostError(RayError):
+    """The object is gone and can't be made again."""
+
+
+class OwnerDiedError(ObjectLostError):
+    """The process that owned the object died."""
+
+
+class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
+    """The object was freed although something refers to it."""
+
+
+class ObjectFreedError(ObjectLostError):
+    """The object was freed on purpose."""
+
+
+class ObjectRefStreamEndOfStreamError(RayError):
+    """The stream has no more items."""
+
+
+class RayActorError(RayError):
+    """The actor can't answer: it is dead, or not there at the moment."""
+
+    base_error_msg = "The actor experienced an error before finishing this task."
+
+    def __init__(
+        self, message: str = "", actor_id: str | None = None, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(message or self.base_error_msg)
+        self.error_msg = message or self.base_error_msg
+        self.actor_id = actor_id
+        self.cause = cause
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.error_msg, self.actor_id, self.cause)
+
+
+class ActorDiedError(RayActorError):
+    """The actor is dead and stays dead."""
+
+    base_error_msg = "The actor died unexpectedly before finishing this task."
+
+
+class ActorUnavailableError(RayActorError):
+    """The actor's process is gone; the actor is being restarted."""
+
+    base_error_msg = "The actor is temporarily unavailable."
+
+
+class ActorAlreadyExistsError(ValueError, RayError):
+    """There is an actor of that name already."""
+
+
+class ActorClassInheritanceException(TypeError):  # noqa: N818 - Ray's name
+    """An actor class was subclassed; subclass the plain class instead."""
+
+
+class CrossLanguageError(RayError):
+    """Only Python here."""
+
+
+class RayTaskError(RayError):
+    """What a task raised.
+
+    `cause` is the user's exception (a RayError if that can't be pickled), `traceback_str` the
+    text of its traceback in the worker.
+    """
+
+    def __init__(
+        self,
+        function_name: str,
+        traceback_str: str,
+        cause: BaseException,
+        proctitle: str = "",
+        pid: int = 0,
+        ip: str = "127.0.0.1",
+        actor_repr: str = "",
+        actor_id: str | None = None,
+        via: tuple[str, ...] = (),
+    ) -> None:
+        self.args = (function_name, traceback_str, cause, proctitle, pid, ip, actor_repr,
+                     actor_id, via)  # fmt: skip
+        self.function_name = function_name
+        self.traceback_str = traceback_str
+        self.cause = cause
+        self.proctitle = proctitle
+        self.pid = pid
+        self.ip = ip
+        self.actor_repr = actor_repr
+        self.actor_id = actor_id
+        self.via = via
+
+    def __str__(self) -> str:
+        where = [f"pid={self.pid}", f"ip={self.ip}"]
+        if self.actor_id:
+            where += [f"actor_id={self.actor_id}", f"repr={self.actor_repr}"]
+        text = f"ray::{self.function_name}() ({', '.join(where)})\n{self.traceback_str}"
+        for name in self.via:
+            text = (
+                f"ray::{name}()\n  At least one of the input arguments for this task could not "
+                f"be computed:\nray.exceptions.RayTaskError: {text}"
+            )
+        return text.rstrip()
+
+    def as_instanceof_cause(self) -> RayTaskError:
+        """This error as an instance of both RayTaskError and the cause's class."""
+        cause = self.cause
+        kind = type(cause)
+        if isinstance(cause, RayTaskError):
+            return self
+        if issubclass(RayTaskError, kind):
+            return self
+        try:
+            return _dual(kind)(self)
+        except Exception as error:
+            warnings.warn(
+                f"a task raised {kind.__qualname__}, which can't be subclassed ({error}): it is "
+                "raised as a plain RayTaskError, whose .cause is the exception",
+                stacklevel=2,
+            )
+            return self
+
+
+_duals: dict[type, type] = {}
+
+
+def _dual(kind: type) -> type:
+    """The class that is a RayTaskError and a `kind`."""
+    made = _duals.get(kind)
+    if made is not None:
+        return made
+    group = isinstance(BaseExceptionGroup, type) and issubclass(kind, BaseExceptionGroup)
+
+    class Dual(RayTaskError, kind):  # type: ignore[misc,valid-type]  # made for a class of the user's
+        def __new__(cls, error: RayTaskError) -> Any:
+            if group:
+                cause: Any = error.cause
+                return kind.__new__(cls, cause.message, cause.exceptions)
+            return Exception.__new__(cls)
+
+        def __init__(self, error: RayTaskError) -> None:
+            RayTaskError.__init__(self, *error.args)
+            self._error = error
+            self.args = error.cause.args if not group else self.args
+
+        def __getattr__(self, name: str) -> Any:
+            if name in {"cause", "_error"}:
+                raise AttributeError(name)
+            return getattr(self.cause, name)
+
+        def __str__(self) -> str:
+            return RayTaskError.__str__(self)
+
+        def __reduce__(self) -> Any:
+            return _remake, (self._error,)
+
+        def as_instanceof_cause(self) -> RayTaskError:
+            return self
+
+    if group:
+        Dual.derive = lambda self, excs: type(self.cause)(self.cause.message, excs)  # type: ignore[attr-defined]
+    name = f"RayTaskError({kind.__name__})"
+    Dual.__name__ = Dual.__qualname__ = name
+    Dual.__module__ = RayTaskError.__module__
+    _duals[kind] = Dual
+    return Dual
+
+
+def _remake(error: RayTaskError) -> RayTaskError:
+    return error.as_instanceof_cause()
+
+
+def from_record(data: bytes) -> BaseException:
+    """The exception to raise for an error value."""
+    record = msgspec.msgpack.decode(data, type=ErrorRecord)
+    if record.kind == "task":
+        return _task_error(record).as_instanceof_cause()
+    actor = record.actor.hex() if record.actor else None
+    if record.kind == "actor_died":
+        cause = _task_error(record) if record.text else None
+        message = record.message
+        if cause is not None:
+            message = f"{message}\n\n{cause}"
+        return ActorDiedError(_of(record, message), actor, cause)
+    if record.kind == "actor_unavailable":
+        return ActorUnavailableError(_of(record, record.message), actor)
+    if record.kind == "cancelled":
+        return TaskCancelledError(record.task.hex() or None, _sentence(record.message))
+    if record.kind == "crashed":
+        return WorkerCrashedError(_sentence(record.message))
+    if record.kind == "setup":
+        return RuntimeEnvSetupError(_sentence(record.message))
+    if record.kind == "full":
+        return ObjectStoreFullError(_sentence(record.message))
+    return ObjectLostError(_sentence(record.message))
+
+
+def _task_error(record: ErrorRecord) -> RayTaskError:
+    cause: BaseException
+    if record.cause:
+        try:
+            cause = deserialize(record.cause)
+        except Exception as error:
+            cause = RayError(
+                f"The original cause of the RayTaskError ({record.cause_repr}) isn't "
+                f"serializable: {error}"
+            )
+    else:
+        cause = RayError(
+            f"The original cause of the RayTaskError ({record.cause_repr}) isn't serializable."
+        )
+    if isinstance(cause, RayTaskError):  # it came out of a `get` in the task
+        cause = cause.cause
+    text = record.text.removeprefix("Traceback (most recent call last):\n")
+    return RayTaskError(
+        record.name, text, cause, "", record.pid, "127.0.0.1", record.actor_repr,
+        record.actor.hex() or None, record.via,
+    )  # fmt: skip
+
+
+def _of(record: ErrorRecord, message: str) -> str:
+    return f"{record.name}: {message}" if record.name else _sentence(message)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,141 @@
+"""ObjectRef: a value that is somewhere, or will be."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
+
+from raykernel.runtime import context
+from raykernel.runtime.client import Client
+from raykernel.runtime.ids import OBJECT_BYTES
+from raykernel.runtime.serialize import add_plain_type, note_ref
+
+T = TypeVar("T")
+
+
+class ObjectRef(Generic[T]):
+    """Stands for a value that a task computes or that was `put`.
+
+    Each instance counts as one reference: the object lives as long as there is one in any process
+    or inside a stored value. Equal and hashable by id. Can be awaited.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_id")
+
+    def __init__(self, object_id: bytes, client: Client | None = None) -> None:
+        if not isinstance(object_id, bytes) or len(object_id) != OBJECT_BYTES:
+            raise ValueError(f"an ObjectRef is made of {OBJECT_BYTES} bytes, not {object_id!r}")
+        self._id = object_id
+        self._client = client
+
+    def __del__(self) -> None:
+        client = self._client
+        if client is not None:
+            client.drop_ref(self._id)
+
+    def binary(self) -> bytes:
+        return self._id
+
+    def hex(self) -> str:
+        return self._id.hex()
+
+    def is_nil(self) -> bool:
+        return self._id == b"\xff" * OBJECT_BYTES
+
+    @classmethod
+    def nil(cls) -> ObjectRef[Any]:
+        return cls(b"\xff" * OBJECT_BYTES)
+
+    @classmethod
+    def size(cls) -> int:
+        return OBJECT_BYTES
+
+    def task_id(self) -> str:
+        """Hex id of the task that makes the value."""
+        return self._id[:24].hex()
+
+    def job_id(self) -> str:
+        return str(context.engine.job) if context.engine is not None else ""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._id == other._id  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"ObjectRef({self._id.hex()})"
+
+    def __reduce__(self) -> Any:
+        note_ref(self._id)
+        return _load, (self._id,)
+
+    def __copy__(self) -> ObjectRef[T]:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ObjectRef[T]:
+        return self
+
+    def _when_ready(self, callback: Any) -> None:
+        if self._client is None:
+            raise ValueError(f"{self!r} belongs to no session")
+        self._client.when_ready(self._id, callback)
+
+    def future(self) -> concurrent.futures.Future[T]:
+        """A `concurrent.futures.Future` of the value. Its callbacks run in the IO thread."""
+        from raykernel import api
+
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def ready() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(api.get(self))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._when_ready(ready)
+        return future
+
+    def as_future(self, _internal: bool = False) -> asyncio.Future[T]:
+        """An asyncio future of the value, for the running loop."""
+        from raykernel import api
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def resolve() -> None:
+            if future.done():
+                return
+            try:
+                future.set_result(api.get(self))
+            except BaseException as error:
+                future.set_exception(error)
+
+        def ready() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(resolve)
+
+        self._when_ready(ready)
+        return future
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.as_future().__await__()
+
+    def __iter__(self) -> Any:
+        raise TypeError("an ObjectRef is not iterable: `ray.get` it first")
+
+
+add_plain_type(ObjectRef)
+
+
+def _load(object_id: bytes) -> ObjectRef[Any]:
+    """Unpickle a ref: one instance more in this process."""
+    engine = context.engine
+    if engine is None:
+        return ObjectRef(object_id)
+    engine.client.add_ref(object_id)
+    return ObjectRef(object_id, engine.client)

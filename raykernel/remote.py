@@ -1,0 +1,165 @@
+"""Remote functions: what `@ray.remote` makes of a function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from raykernel import options as opts
+from raykernel.calling import Signature, pack, pack_code
+from raykernel.generators import ObjectRefGenerator
+from raykernel.refs import ObjectRef
+from raykernel.runtime import context
+from raykernel.runtime import messages as m
+from raykernel.runtime.client import Client
+from raykernel.runtime.ids import return_id
+
+
+class Prepared:
+    """Options worked out once: what a submission copies into its spec."""
+
+    __slots__ = ("extra", "name", "resources", "retries", "returns")
+
+    def __init__(self, options: dict[str, Any], name: str, is_generator: bool) -> None:
+        self.name = options.get("name") or name
+        self.resources = opts.demand(options, 1)
+        self.retries = opts.max_retries(options.get("max_retries"))
+        self.returns = opts.returns(options.get("num_returns"), is_generator)
+        self.extra = opts.task_extra(options)
+
+
+class RemoteFunction:
+    """A function that runs as a task. Call it with `.remote(...)`, which returns at once.
+
+    `.options(...)` gives the same function with other options.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        if inspect.iscoroutinefunction(function):
+            raise ValueError(
+                f"'async def' should not be used for remote tasks ({function.__name__}). Wrap the "
+                "coroutine with `asyncio.run` in a plain function, or make it a method of an "
+                "actor class."
+            )
+        opts.check(options, opts.TASK_OPTIONS, "remote functions")
+        is_generator = inspect.isgeneratorfunction(inspect.unwrap(function))
+        if options.get("num_returns") in ("dynamic", "streaming") and not is_generator:
+            raise ValueError(
+                f"num_returns={options['num_returns']!r} is for generator functions; "
+                f"{function.__name__} doesn't yield"
+            )
+        self._function = function
+        self._options = options
+        self._is_generator = is_generator
+        self._key = os.urandom(16)
+        self._prepared = Prepared(options, function.__name__, is_generator)
+        self._signature: Signature | None = None
+        self._exported: Client | None = None
+        self._captured: list[ObjectRef[Any]] = []
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            "Remote functions cannot be called directly. Instead of running "
+            f"'{self._function.__name__}()', try '{self._function.__name__}.remote()'."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task. Returns an ObjectRef, a list of them for num_returns > 1, None for 0, an
+        ObjectRefGenerator for generators. Doesn't block.
+
+        Raises TypeError for arguments that the function doesn't take or that can't be pickled.
+        """
+        return self._submit(args, kwargs, self._prepared)
+
+    def options(self, **options: Any) -> FunctionWithOptions:
+        """The function with these options instead of the ones it was decorated with."""
+        opts.check(options, opts.TASK_OPTIONS, "remote functions")
+        merged = {**self._options, **options}
+        return FunctionWithOptions(
+            self, Prepared(merged, self._function.__name__, self._is_generator)
+        )
+
+    def _remote(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        chosen = self.options(**options) if options else self
+        return chosen.remote(*(args or ()), **(kwargs or {}))
+
+    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any], how: Prepared) -> Any:
+        engine = context.engine or _auto_init()
+        client = engine.client
+        signature = self._signature
+        if signature is None:
+            signature = self._signature = Signature(self._function)
+        signature.check(args, kwargs)
+        if self._exported is not client:
+            self._export(client)
+        packed = pack(client, how.name, args, kwargs)
+        cell = context.current_cell()
+        if cell != engine.hooked_cell:
+            engine.submitting(cell)
+        task = client.ids.task()
+        client.post(
+            m.TaskSpec(
+                task, self._key, how.name, packed.args, packed.deps, packed.contained,
+                how.returns, how.resources, cell, context.current_task(), how.retries, m.TASK,
+                b"", "", packed.slots, packed.args_ref, how.extra,
+            )  # fmt: skip
+        )
+        if packed.args_ref:
+            client.drop_ref(packed.args_ref)
+        if how.returns == 1:
+            return ObjectRef(task + b"\1\0\0\0", client)
+        return make_refs(client, task, how.returns, how.extra)
+
+    def _export(self, client: Client) -> None:
+        payload, contained = pack_code(self._function, f"the function {self._function.__name__}")
+        for object_id in contained:
+            client.add_ref(object_id)
+        self._captured = [ObjectRef(object_id, client) for object_id in contained]
+        client.register_function(self._key, self._function.__name__, lambda: payload)
+        self._exported = client
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_exported"] = None
+        state["_signature"] = None
+        state["_captured"] = []
+        return state
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self._function.__module__}.{self._function.__qualname__})"
+
+
+class FunctionWithOptions:
+    """What `f.options(...)` returns."""
+
+    def __init__(self, function: RemoteFunction, prepared: Prepared) -> None:
+        self._remote_function = function
+        self._prepared = prepared
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """See `RemoteFunction.remote`."""
+        return self._remote_function._submit(args, kwargs, self._prepared)
+
+
+def make_refs(client: Client, task: bytes, returns: int, extra: m.TaskExtra | None) -> Any:
+    """What a submission with other than one return value gives its caller."""
+    if returns == m.STREAMING:
+        watched = extra is not None and extra.backpressure > 0
+        return ObjectRefGenerator(ObjectRef(return_id(task, 1), client), watched)
+    if returns == 0:
+        return None
+    if returns == m.DYNAMIC or returns == 1:
+        return ObjectRef(return_id(task, 1), client)
+    return [ObjectRef(return_id(task, i), client) for i in range(1, returns + 1)]
+
+
+def _auto_init() -> Any:
+    from raykernel import api
+
+    return api.auto_init()

@@ -1,0 +1,300 @@
+"""Actors: their lives, their names, and the lines of calls in front of them. Sans-IO.
+
+An actor is a worker with one more duty. Its creation is a task; once that has ended the worker
+belongs to the actor, and calls are sent to it in each caller's order: a call whose arguments are
+not ready holds up the later calls of its caller, and nobody else's. (Actors that run several calls
+at once, or say so, take each call as soon as it is ready.)
+
+    PENDING ── created ──▶ ALIVE ── worker lost, restarts left ──▶ RESTARTING ── created ──▶ ALIVE
+       └── creation failed, killed, no handle left, worker lost for good ──▶ DEAD
+
+The handles to an actor are references to its handle object (ids.py); when the table reports that
+none is left, the actor ends after the calls already made.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .ids import handle_id
+from .instructions import Instruction, Send, SignalWorker
+from .messages import ActorOptions, ErrorRecord, Exit
+from .records import Actor, ActorState, Client, Task, TaskEvent, TaskState, Worker
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+#: Calls on their way to an actor at once. More would only move the queue out of our sight.
+WINDOW = 256
+_TURN = 64  # calls of one caller sent before the next caller's turn
+
+
+class NameTaken(Exception):
+    """Another living actor has this name."""
+
+
+class ActorTable:
+    """Called by the scheduler only."""
+
+    def __init__(self, core: Scheduler, out: list[Instruction]) -> None:
+        self.actors: dict[bytes, Actor] = {}
+        self.names: dict[tuple[str, str], bytes] = {}
+        self._core = core
+        self._out = out
+
+    def options(self, actor: Actor) -> ActorOptions:
+        extra = actor.creation.spec.extra
+        assert extra is not None
+        assert extra.actor is not None
+        return extra.actor
+
+    # -- creation ------------------------------------------------------------------------------
+
+    def create(self, client: Client, task: Task) -> Actor:
+        """Note an actor whose creation task was just submitted."""
+        assert task.spec.extra is not None
+        options = task.spec.extra.actor
+        assert options is not None
+        actor = Actor(task.spec.actor, task, client.id, options.max_restarts)
+        self.actors[actor.id] = actor
+        handle = self._core.store.create(handle_id(actor.id), None, client)
+        if options.detached:
+            handle.count += 1  # the session's own reference: it is never out of scope
+        return actor
+
+    def claim(self, namespace: str, name: str, actor: bytes) -> bytes:
+        """Reserve a name. Returns the id of the actor that has it: `actor`, or an older one."""
+        return self.names.setdefault((namespace, name), actor)
+
+    def unclaim(self, actor: bytes) -> None:
+        for key in [k for k, v in self.names.items() if v == actor]:
+            del self.names[key]
+
+    def created(self, actor: Actor) -> None:
+        """Its constructor has run."""
+        worker = actor.worker
+        assert worker is not None
+        self._core.dispatcher.keep_only(worker, self.options(actor).keeps)
+        actor.state = ActorState.ALIVE
+        self.pump(actor)
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def call(self, task: Task) -> None:
+        """A call was submitted; its arguments may still be missing."""
+        actor = self.actors.get(task.spec.actor)
+        if actor is None or actor.state is ActorState.DEAD:
+            self._core.fail(task, self.death_of(actor, task.spec.actor))
+            return
+        options = self.options(actor)
+        if actor.state is ActorState.RESTARTING and task.retries == 0:
+            self._core.fail(task, self._unavailable(actor))
+            return
+        actor.pending += 1
+        task.lined = True
+        if task.missing == 0:
+            task.move(TaskEvent.ARGS_READY)
+        elif options.out_of_order:
+            return
+        actor.lines.setdefault(task.owner, deque()).append(task)
+        self.pump(actor)
+
+    def arguments_ready(self, task: Task) -> None:
+        task.move(TaskEvent.ARGS_READY)
+        actor = self.actors[task.spec.actor]
+        if self.options(actor).out_of_order:
+            actor.lines.setdefault(task.owner, deque()).append(task)
+        self.pump(actor)
+
+    def pump(self, actor: Actor) -> None:
+        """Send the calls whose turn it is."""
+        worker = actor.worker
+        if actor.state is not ActorState.ALIVE or worker is None:
+            return
+        window = max(WINDOW, 2 * self.options(actor).max_concurrency)
+        lines = actor.lines
+        progress = True
+        while progress and lines and len(worker.inflight) < window:
+            progress = False
+            for caller in list(lines):
+                line = lines.pop(caller)
+                turn = _TURN
+                while line and turn and len(worker.inflight) < window:
+                    task = line[0]
+                    if task.state is TaskState.WAITING:
+                        break
+                    line.popleft()
+                    if task.state is not TaskState.READY:  # cancelled meanwhile
+                        continue
+                    self._core.dispatcher.send(worker, task)
+                    actor.pending -= 1
+                    task.lined = False
+                    turn -= 1
+                    progress = True
+                if line:
+                    lines[caller] = line
+        self._end_if_unused(actor)
+
+    def call_done(self, actor: Actor) -> None:
+        if actor.lines:
+            self.pump(actor)
+        elif actor.ending:
+            self._end_if_unused(actor)
+
+    def call_dropped(self, task: Task) -> None:
+        """A call that was never sent has ended: its place in the line is void."""
+        actor = self.actors.get(task.spec.actor)
+        if task.lined and actor is not None and actor.state is not ActorState.DEAD:
+            task.lined = False
+            actor.pending -= 1
+            self.pump(actor)
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def handles_gone(self, actor_id: bytes) -> None:
+        actor = self.actors.get(actor_id)
+        if actor is None:
+            return
+        if actor.state is ActorState.DEAD:
+            del self.actors[actor_id]
+            return
+        actor.ending = True
+        self._end_if_unused(actor)
+
+    def _end_if_unused(self, actor: Actor) -> None:
+        if not actor.ending or actor.pending or actor.state is ActorState.DEAD:
+            return
+        if actor.state is not ActorState.ALIVE:
+            return  # let the constructor finish: it was asked for
+        if actor.worker is not None and not actor.worker.inflight:
+            self._out.append(Send(actor.worker.id, Exit("no handle left")))
+            self.bury(actor, "the actor went out of scope: all handles to it are gone", kill=False)
+
+    def kill(self, actor: Actor, no_restart: bool) -> None:
+        if actor.state is ActorState.DEAD:
+            return
+        if no_restart:
+            self.bury(actor, "the actor was killed by `ray.kill`")
+        elif actor.worker is not None:
+            self._out.append(SignalWorker(actor.worker.id, signal.SIGKILL))
+
+    def exited(self, actor: Actor) -> None:
+        """It leaves of its own will (`exit_actor`): never restarted, queued calls dropped."""
+        if actor.state is not ActorState.DEAD:
+            self.bury(actor, "the actor exited by itself (`exit_actor`)", kill=False)
+
+    def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
+        record = msgspec.structs.replace(
+            record, kind="actor_died", message="the actor died because its constructor failed"
+        )
+        self.bury(actor, record.message, record)
+
+    def bury(
+        self, actor: Actor, reason: str, record: ErrorRecord | None = None, kill: bool = True
+    ) -> None:
+        """The actor is dead: free its name, fail its calls, end its process."""
+        options = self.options(actor)
+        creation = actor.creation
+        actor.death = record or self._record(actor, "actor_died", reason)
+        actor.state = ActorState.DEAD
+        if options.name:
+            self.names.pop((options.namespace, options.name), None)
+        worker, actor.worker = actor.worker, None
+        calls = [t for line in actor.lines.values() for t in line]
+        actor.lines.clear()
+        actor.pending = 0
+        if worker is not None:
+            calls = [t for t in worker.inflight.values() if t is not creation] + calls
+            if kill:
+                self._out.append(SignalWorker(worker.id, signal.SIGKILL))
+        for task in calls:
+            if task.ended == 0.0:
+                self._core.fail(task, actor.death)
+        if creation.ended == 0.0:
+            self._core.fail(creation, actor.death)
+        self._core.forget_creation(creation)
+
+    def worker_lost(self, actor: Actor, tasks: list[Task], reason: str) -> None:
+        """Its process died; `tasks` were with it, in order."""
+        actor.worker = None
+        if actor.state is ActorState.DEAD:
+            for task in tasks:
+                if task.ended == 0.0 and task is not actor.creation:
+                    self._core.fail(task, self.death_of(actor, actor.id))
+            return
+        if actor.restarts_left == 0 or actor.ending:
+            record = self._record(
+                actor, "actor_died", f"the actor died unexpectedly: its process {reason}"
+            )
+            for task in tasks:
+                if task is not actor.creation:
+                    self._core.fail(task, record)
+            self.bury(actor, record.message, record)
+            return
+        actor.restarts_left -= actor.restarts_left > 0
+        actor.restarts += 1
+        creation = actor.creation
+        if creation.ended:  # the constructor had run: it is a task again
+            self._core.revive(creation)
+        elif creation.state is TaskState.RUNNING:
+            creation.move(TaskEvent.RETRIED)
+        actor.state = ActorState.RESTARTING
+        again = []
+        for task in tasks:
+            if task is creation:
+                continue
+            if task.retries == 0:
+                self._core.fail(task, self._unavailable(actor, reason))
+            else:
+                self._core.use_retry(task)
+                again.append(task)
+        for task in reversed(again):
+            self._line_up_first(actor, task)
+        self._core.dispatcher.push(creation)
+
+    def retry_call(self, task: Task) -> None:
+        """A call failed with an exception that is to be retried: it goes first in its line."""
+        actor = self.actors[task.spec.actor]
+        self._line_up_first(actor, task)
+        self.pump(actor)
+
+    def _line_up_first(self, actor: Actor, task: Task) -> None:
+        actor.lines.setdefault(task.owner, deque()).appendleft(task)
+        actor.pending += 1
+        task.lined = True
+
+    def owner_gone(self, client: Client) -> None:
+        """Actors end with the process that made them, unless detached."""
+        for actor in list(self.actors.values()):
+            if actor.owner == client.id and actor.state is not ActorState.DEAD:
+                if not self.options(actor).detached:
+                    self.bury(actor, "the actor ended because its owner's process did")
+
+    # -- errors --------------------------------------------------------------------------------
+
+    def death_of(self, actor: Actor | None, actor_id: bytes) -> ErrorRecord:
+        if actor is not None and actor.death is not None:
+            return actor.death
+        return ErrorRecord(
+            "actor_died", "the actor is not known: its session is over", actor=actor_id
+        )
+
+    def _unavailable(self, actor: Actor, reason: str = "died and is being restarted") -> ErrorRecord:
+        return self._record(
+            actor, "actor_unavailable", f"the actor is unavailable: its process {reason}"
+        )
+
+    def _record(self, actor: Actor, kind: str, message: str) -> ErrorRecord:
+        worker: Worker | None = actor.worker
+        return ErrorRecord(
+            kind,
+            message,
+            name=self.options(actor).class_name,
+            pid=worker.pid if worker is not None else 0,
+            actor=actor.id,
+            cell=actor.creation.spec.cell,
+        )

@@ -1,0 +1,644 @@
+"""A process's side of the connection to the head: what drivers and workers share.
+
+Sending: messages are appended to a list (one atomic step, from any thread, even from a finalizer)
+and leave in one frame at the next flush. The first message after a quiet moment leaves at once;
+those that follow on its heels wait for company: a full batch, a blocking call, or `FLUSH_DELAY`.
+
+Receiving: there is no thread between the socket and who waits. Whoever waits takes the reader's
+role, reads for all, and wakes the others. When nobody waits, a driver's IO thread reads, so that
+logs, events and futures arrive; it steps aside for a while as soon as somebody else reads.
+
+References: a ref made here counts one at the head with its submission, each further instance says
+AddRef, each instance's end says Release; all in the order in which they happened. With the last
+instance the value kept for it goes too.
+
+Thread-safe where not said otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from . import messages as m
+from .guard import Guard, is_main_thread
+from .ids import IdFactory
+from .serialize import Serialized, deserialize
+from .shm import Arena
+from .wire import Framer, encode
+
+_CHUNK = 1 << 18
+BATCH = 128
+QUIET = 0.0005
+FLUSH_DELAY = 0.001
+_IDLE_POLL = 0.1  # the IO thread's look at refs that went while nothing else happened
+_STEP_ASIDE = 0.05
+
+
+class ConnectionLost(Exception):
+    """The head is gone, and with it the session."""
+
+
+class RequestFailed(Exception):
+    """The head said no; the text is its reason."""
+
+
+class Timeout(Exception):
+    """The objects did not come in time."""
+
+
+class _Plus(bytes):
+    """In the queue: one instance more of this ref."""
+
+
+class Client:
+    """One connection. `on_message` gets what is not for the client itself (see worker.py)."""
+
+    def __init__(
+        self,
+        path: str,
+        role: str,
+        client_id: bytes,
+        pid: int,
+        namespace: str = "",
+        guard: Guard | None = None,
+        on_message: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.id = client_id
+        self.ids = IdFactory()
+        self.guard = guard or Guard(swap_sigint=True)
+        self.closed = ""
+        self.on_message = on_message
+        self._values: dict[bytes, m.Value] = {}
+        self._views: dict[bytes, memoryview] = {}
+        self._extra: dict[bytes, int] = {}
+        self._wanted: set[bytes] = set()
+        self._errors = 0
+        self._replies: dict[int, m.Reply] = {}
+        self._requests = 0
+        self._callbacks: dict[bytes, list[Callable[[], None]]] = {}
+        self._due: deque[Callable[[], None]] = deque()
+        self._functions: set[bytes] = set()
+        self._out: list[Any] = []
+        self._send_lock = threading.Lock()  # guards flushing: the fold, and the bytes' order
+        self._reader = threading.Lock()  # held by who reads the socket
+        self._arrived = threading.Condition()  # those who wait while another reads
+        self._turn = 0  # batches processed so far
+        self._last_flush = 0.0
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.connect(path)
+        self._sock.setblocking(False)
+        self._framer: Framer[Any] = Framer(m.ToClient)
+        self._poller = select.poll()
+        self._poller.register(self._sock, select.POLLIN)
+        self._main_poller: select.poll | None = None
+        self._io: _IoThread | None = None
+        self._welcome: m.Welcome | None = None
+        self._out.append(m.Hello(role, client_id, pid, namespace))
+        self.flush()
+        while self._welcome is None:
+            self._pump(self._turn, None)
+        self.welcome = self._welcome
+        self.arena = Arena(self.welcome.arena, self.welcome.capacity)
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def post(self, message: Any) -> None:
+        """Queue a message; it leaves at once if nothing left just before, else soon."""
+        self._out.append(message)
+        now = time.perf_counter()
+        if now - self._last_flush > QUIET or len(self._out) >= BATCH:
+            self.flush()
+        elif self._io is None or not self._io.flushing:
+            self._io_thread().flush_soon()
+
+    def queue(self, message: Any) -> None:
+        """Queue a message for the next flush, whenever that is."""
+        self._out.append(message)
+
+    def flush(self) -> None:
+        """Send all that is queued. Blocks while the socket is full."""
+        with self.guard, self._send_lock:
+            out, self._out = self._out, []
+            self._last_flush = time.perf_counter()
+            if not out or self.closed:
+                return
+            data = memoryview(encode(self._fold(out)))
+            while data:
+                try:
+                    data = data[self._sock.send(data) :]
+                except BlockingIOError:
+                    select.select([], [self._sock], [])
+                except OSError:
+                    self._lose("the connection to the session's head broke")
+                    return
+
+    def _fold(self, out: list[Any]) -> list[Any]:
+        """Gather runs of single ids into messages, in order; forget what has no ref left."""
+        messages: list[Any] = []
+        released: list[bytes] = []
+        unpinned: list[bytes] = []
+        for item in out:
+            kind = type(item)
+            if kind is bytes:
+                released.append(item)
+                extra = self._extra.get(item)
+                if extra is None:
+                    value = self._values.pop(item, None)
+                    self._wanted.discard(item)
+                    if value is not None and value.offset >= 0:
+                        if item in self._views:
+                            # its finalizer may queue the unpin while we are at it: next time
+                            del self._views[item]
+                        else:
+                            unpinned.append(item)
+                elif extra > 1:
+                    self._extra[item] = extra - 1
+                else:
+                    del self._extra[item]
+            elif kind is tuple:
+                unpinned.append(item[0])
+            else:
+                if released:
+                    messages.append(m.Release(released))
+                    released = []
+                if kind is _Plus:
+                    plain = bytes(item)
+                    self._extra[plain] = self._extra.get(plain, 0) + 1
+                    messages.append(m.AddRef([plain]))
+                else:
+                    messages.append(item)
+        if released:
+            messages.append(m.Release(released))
+        if unpinned:
+            messages.append(m.Unpin(unpinned))
+        return messages
+
+    # -- in ------------------------------------------------------------------------------------
+
+    def turn(self) -> int:
+        """Note this before looking for what you wait for, and give it to `pump`."""
+        return self._turn
+
+    def pump(self, seen: int, timeout: float | None) -> None:
+        """Wait until a batch after turn `seen` was processed, or `timeout` seconds.
+
+        Raises ConnectionLost. In the main thread returns early when an interruption was noted.
+        """
+        if self.closed:
+            raise ConnectionLost(self.closed)
+        self._pump(seen, timeout)
+
+    def _pump(self, seen: int, timeout: float | None) -> None:
+        if not self._reader.acquire(blocking=False):
+            with self._arrived:
+                if self._turn != seen or self.closed:
+                    return
+                if not self._reader.acquire(blocking=False):
+                    # who holds the role notifies under this lock after giving it up
+                    self._arrived.wait(timeout)
+                    return
+        try:
+            if self._turn == seen and not self.closed:
+                self._read(timeout)
+        finally:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._reader.release()
+        with self._arrived:
+            self._arrived.notify_all()
+        # callbacks may run user code: not while holding the reader's role
+        while self._due:
+            try:
+                callback = self._due.popleft()
+            except IndexError:
+                return
+            callback()
+
+    def _read(self, timeout: float | None) -> None:
+        """Wait for data and process it. The caller has the reader's role."""
+        milliseconds = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
+        if is_main_thread() and self.guard.deferring:
+            if self._main_poller is None:
+                self._main_poller = select.poll()
+                self._main_poller.register(self._sock, select.POLLIN)
+                self._main_poller.register(self.guard.wake_fd(), select.POLLIN)
+            events = self._main_poller.poll(milliseconds)
+        else:
+            events = self._poller.poll(milliseconds)
+        if events:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            data = self._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose("the session's head is gone")
+            return
+        messages = self._framer.feed(data)
+        if messages:
+            self._process(messages)
+            self._turn += 1
+
+    def poll_now(self) -> None:
+        """Process what has arrived, without waiting; nothing if another thread reads."""
+        if self._reader.acquire(blocking=False):
+            try:
+                while self._poller.poll(0) and not self.closed:
+                    self._receive()
+            finally:
+                self._hand_over()
+
+    def _process(self, messages: list[Any]) -> None:
+        for message in messages:
+            kind = type(message)
+            if kind is m.Objects:
+                for value in message.values:
+                    self._arrive(value)
+            elif kind is m.Reply:
+                self._replies[message.request] = message
+            elif kind is m.Welcome:
+                self._welcome = message
+            elif self.on_message is not None:
+                self.on_message(message)
+
+    def _arrive(self, value: m.Value) -> None:
+        if value.id not in self._wanted:
+            # nobody has a ref to it any more
+            if value.offset >= 0:
+                self._out.append((value.id,))
+            return
+        self._wanted.remove(value.id)
+        self._values[value.id] = value
+        if value.error:
+            self._errors += 1
+        callbacks = self._callbacks.pop(value.id, None)
+        if callbacks:
+            self._due.extend(callbacks)
+
+    def _lose(self, reason: str) -> None:
+        self.closed = self.closed or reason
+        callbacks, self._callbacks = self._callbacks, {}
+        for each in callbacks.values():
+            self._due.extend(each)
+        if self.on_message is not None:
+            self.on_message(None)
+
+    # -- objects -------------------------------------------------------------------------------
+
+    def put(self, value: Serialized) -> bytes:
+        """Store a value; its id. Raises RequestFailed when the store is full."""
+        object_id = self.ids.put()
+        message = self.make_value(object_id, value)
+        if message.offset < 0:
+            self._values[object_id] = message
+        self.post(m.PutObject(message))
+        return object_id
+
+    def make_value(self, object_id: bytes, value: Serialized) -> m.Value:
+        """Bring a value into the form it travels in: large ones are written to the arena."""
+        if value.size <= m.INLINE_LIMIT:
+            return m.Value(object_id, value.to_bytes(), contained=value.contained)
+        offset = self._allocate(value.size)
+        try:
+            self.arena.write(offset, value.chunks())
+        except OSError as error:
+            self.post(m.Abandon(offset))
+            raise RequestFailed(
+                f"an object of {value.size:,} bytes could not be written to the object store "
+                f"({self.arena.path}): {error.strerror}"
+            ) from error
+        return m.Value(
+            object_id, offset=offset, size=value.size, contained=value.contained
+        )
+
+    def _allocate(self, size: int) -> int:
+        return msgspec.msgpack.decode(
+            self.request(lambda number: m.Allocate(number, size)), type=int
+        )
+
+    def get(self, ids: Sequence[bytes], timeout: float | None) -> list[m.Value]:
+        """The values of `ids`, in order, as soon as all are there or one of them is an error.
+
+        With an error the list ends with it. Raises Timeout, ConnectionLost, KeyboardInterrupt.
+        """
+        values = self._values
+        missing = [i for i in ids if i not in values]
+        if missing:
+            self._await_all(ids, missing, timeout)
+        out = []
+        for object_id in ids:
+            value = values.get(object_id)
+            if value is None:  # a later one failed
+                continue
+            out.append(value)
+            if value.error:
+                return [value]
+        return out
+
+    def _await_all(
+        self, ids: Sequence[bytes], missing: list[bytes], timeout: float | None
+    ) -> None:
+        deadline = None if timeout is None else time.perf_counter() + timeout
+        with self.guard:
+            self.want(missing)
+            self.flush()
+            self.before_wait()
+            values, errors = self._values, self._errors
+            try:
+                if any(i in values and values[i].error for i in ids):
+                    return
+                for object_id in missing:
+                    while True:
+                        seen = self._turn
+                        if object_id in values:
+                            break
+                        if self._errors != errors:
+                            errors = self._errors
+                            if any(i in values and values[i].error for i in missing):
+                                return
+                        self._wait_turn(seen, deadline)
+            finally:
+                self.after_wait()
+
+    def _wait_turn(self, seen: int, deadline: float | None) -> None:
+        """One pump on the way to a deadline. Raises Timeout, KeyboardInterrupt."""
+        if self.guard.noted:
+            self.guard.deliver()
+        left = None
+        if deadline is not None:
+            left = deadline - time.perf_counter()
+            if left <= 0:
+                self.poll_now()
+                if self._turn == seen:
+                    raise Timeout
+                return
+        self.pump(seen, left)
+
+    def wait(self, ids: Sequence[bytes], count: int, timeout: float | None) -> list[bool]:
+        """Whether each of `ids` is ready, once `count` of them are or time is up."""
+        values = self._values
+        ready = [i in values for i in ids]
+        have = sum(ready)
+        if have >= count:
+            return ready
+        deadline = None if timeout is None else time.perf_counter() + timeout
+        with self.guard:
+            self.want([i for i, r in zip(ids, ready, strict=True) if not r])
+            self.flush()
+            self.before_wait()
+            try:
+                while True:
+                    seen = self._turn
+                    ready = [i in values for i in ids]
+                    if sum(ready) >= count:
+                        return ready
+                    try:
+                        self._wait_turn(seen, deadline)
+                    except Timeout:
+                        return [i in values for i in ids]
+            finally:
+                self.after_wait()
+
+    def get_any(self, ids: Sequence[bytes], timeout: float | None) -> None:
+        """Wait until one of `ids` is ready. Raises Timeout, ConnectionLost, KeyboardInterrupt."""
+        if not any(self.wait(ids, 1, timeout)):
+            raise Timeout
+
+    def want(self, ids: Iterable[bytes]) -> None:
+        """Ask for objects, each once."""
+        fresh = [i for i in ids if i not in self._wanted and i not in self._values]
+        if fresh:
+            self._wanted.update(fresh)
+            self._out.append(m.Want(fresh))
+
+    def before_wait(self) -> None:
+        """A hook for the worker: the calling thread is about to wait."""
+
+    def after_wait(self) -> None:
+        """A hook for the worker: the wait is over, however it ended."""
+
+    def peek(self, object_id: bytes) -> m.Value | None:
+        """The value if it is here."""
+        return self._values.get(object_id)
+
+    def forget(self, object_id: bytes) -> None:
+        """Drop an answer that is of no more use (a stream's item that never came)."""
+        self._values.pop(object_id, None)
+        self._wanted.discard(object_id)
+
+    def when_ready(self, object_id: bytes, callback: Callable[[], None]) -> None:
+        """Call `callback` once the value is here or the session is lost; perhaps at once, perhaps
+        in the IO thread."""
+        if object_id not in self._values and not self.closed:
+            self._callbacks.setdefault(object_id, []).append(callback)
+            self.want([object_id])
+            self.flush()
+            self._io_thread().attend()
+            if object_id not in self._values and not self.closed:
+                return
+            # it came in between: whoever takes the list calls
+            for each in self._callbacks.pop(object_id, []):
+                each()
+            return
+        callback()
+
+    def load(self, value: m.Value) -> Any:
+        """Unpickle a value that was got. Large ones are views into the arena."""
+        if value.offset < 0:
+            return deserialize(value.data)
+        view = self._views.get(value.id)
+        if view is None:
+            view = self._view(value)
+            if value.id in self._values:
+                self._views[value.id] = view
+        return deserialize(view)
+
+    def load_argument(self, value: m.Value) -> Any:
+        """The same for a value that came with a task: pinned for it, and not kept here."""
+        if value.offset < 0:
+            return deserialize(value.data)
+        return deserialize(self._view(value))
+
+    def _view(self, value: m.Value) -> memoryview:
+        entry = (value.id,)
+        return self.arena.view(value.offset, value.size, lambda: self._out.append(entry))
+
+    # -- references ----------------------------------------------------------------------------
+
+    def add_ref(self, object_id: bytes) -> None:
+        """One more instance of a ref in this process."""
+        self._out.append(_Plus(object_id))
+
+    def drop_ref(self, object_id: bytes) -> None:
+        """One instance less. Called by finalizers: appends and nothing else."""
+        self._out.append(object_id)
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def request(self, make: Callable[[int], Any]) -> bytes:
+        """Send a request and wait for its answer. Raises RequestFailed, ConnectionLost."""
+        with self.guard:
+            with self._send_lock:
+                self._requests += 1
+                number = self._requests
+            self._out.append(make(number))
+            self.flush()
+            while True:
+                seen = self._turn
+                reply = self._replies.pop(number, None)
+                if reply is not None:
+                    break
+                self.pump(seen, None)
+        if reply.error:
+            raise RequestFailed(reply.error)
+        return reply.data
+
+    def query(self, what: str, kind: Any = Any, **filters: Any) -> Any:
+        """Ask the head a question (see queries.py); the answer as `kind`."""
+        data = self.request(lambda number: m.Query(number, what, filters))
+        return msgspec.msgpack.decode(data, type=kind)
+
+    def register_function(self, key: bytes, name: str, payload: Callable[[], bytes]) -> None:
+        """Make a function known to the head, once."""
+        if key not in self._functions:
+            self._out.append(m.RegisterFunction(key, name, payload()))
+            self._functions.add(key)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _io_thread(self) -> _IoThread:
+        if self._io is None:
+            self._io = _IoThread(self, reads=False)
+        return self._io
+
+    def start_io(self) -> None:
+        """Read in the background whenever nobody waits. For drivers."""
+        self._io = _IoThread(self, reads=True)
+
+    def close(self) -> None:
+        """Leave the session. Refs that are still around are void."""
+        self.flush()
+        self.closed = self.closed or "the session was shut down"
+        if self._io is not None:
+            self._io.stop()
+        with self._arrived:
+            self._arrived.notify_all()
+        self._views.clear()
+        self._values.clear()
+        self.arena.close()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+        self._lose(self.closed)
+        while self._due:
+            self._due.popleft()()
+        self._out = _Sink()  # type: ignore[assignment]
+
+
+class _Sink:
+    """Takes the last words of refs that outlive their session."""
+
+    def append(self, item: object) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 0
+
+
+class _IoThread:
+    """Flushes what was left queued and, in a driver, reads when nobody else does."""
+
+    def __init__(self, client: Client, reads: bool) -> None:
+        self.flushing = False
+        self._client = client
+        self._reads = reads
+        self._stop = False
+        self._wake = threading.Event()
+        self._polling = False
+        self._socks = socket.socketpair()
+        for sock in self._socks:
+            sock.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="raykernel-io", daemon=True)
+        self._thread.start()
+
+    def flush_soon(self) -> None:
+        self.flushing = True
+        self._rouse()
+
+    def attend(self) -> None:
+        """Somebody waits for a callback: read at once. (While callbacks are open, the thread
+        doesn't step aside.)"""
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._polling:
+            with contextlib.suppress(OSError):
+                self._socks[1].send(b"!")
+        else:
+            self._wake.set()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._wake.set()
+        with contextlib.suppress(OSError):
+            self._socks[1].send(b"!")
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        for sock in self._socks:
+            sock.close()
+
+    def _run(self) -> None:
+        client = self._client
+        poller = select.poll()
+        poller.register(self._socks[0], select.POLLIN)
+        if self._reads:
+            poller.register(client._sock, select.POLLIN)
+        turn = client._turn
+        while not self._stop and not client.closed:
+            if self.flushing:
+                self._wake.wait(FLUSH_DELAY)
+                self._wake.clear()
+                self.flushing = False
+                client.flush()
+            others = client._turn != turn
+            turn = client._turn
+            if self._reads and others and not client._callbacks:
+                # somebody else has been reading: look again in a while
+                self._wake.wait(_STEP_ASIDE)
+                self._wake.clear()
+                continue
+            if not self._reads:
+                self._wake.wait(_IDLE_POLL)
+                self._wake.clear()
+                if client._out:
+                    client.flush()
+                continue
+            self._polling = True
+            waiting = 0.0 if self.flushing or self._stop else _IDLE_POLL * 1000
+            events = poller.poll(waiting)
+            self._polling = False
+            with contextlib.suppress(BlockingIOError):
+                self._socks[0].recv(4096)
+            if events:
+                before = client._turn
+                client.poll_now()
+                if client._turn != before:
+                    turn = client._turn
+            if client._out and not self.flushing:
+                client.flush()
+
+

@@ -1,0 +1,336 @@
+"""Which ready task goes to which worker. Sans-IO.
+
+Ready tasks wait in one queue per *shape* (resources and runtime environment). A worker that runs
+tasks of a shape holds a *lease*: the shape's resources, from its first task until its queue is
+empty, so that the accounts move once per burst and not once per task.
+
+Tasks whose function has been quick so far are sent several deep, about `BURST` seconds of work, so
+that the worker never waits for a round trip. Nothing is queued behind a task of a function not
+known to be quick; and should one take longer than it used to, `due` recalls what is queued behind
+it, so that no task waits for another that it need not wait for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from . import resources
+from .instructions import Instruction, Send, SignalWorker, StartWorker
+from .messages import CREATION, Exit, Recall, RunTask, Value
+from .records import Lease, Task, TaskEvent, TaskState, Worker
+
+POKE = 23  # SIGURG on Linux: ignored by default, so that it can't hurt a bystander
+
+BURST = 0.002
+DEPTH = 64
+STALL = 0.02
+IDLE_LIMIT = 2.0
+
+
+class Shape:
+    """The queue of the ready tasks that need the same."""
+
+    __slots__ = ("amounts", "env", "key", "leases", "pool", "queue", "resources")
+
+    def __init__(self, key: str, needs: str, env: str, pool: resources.Pool) -> None:
+        self.key = key
+        self.resources = needs
+        self.amounts = resources.decode(needs)
+        self.env = env
+        self.pool = pool
+        self.queue: deque[Task] = deque()
+        self.leases: dict[Worker, None] = {}
+
+
+class Dispatcher:
+    """Owns workers, leases and ready queues. Called by the scheduler only."""
+
+    def __init__(
+        self,
+        pool: resources.Pool,
+        gpus: int,
+        out: list[Instruction],
+        clock: Callable[[], float],
+        new_worker_id: Callable[[], bytes],
+        arguments: Callable[[Task, Worker], list[Value]],
+        code: Callable[[bytes], bytes],
+        dispatched: Callable[[Task, Worker], None],
+    ) -> None:
+        self.pool = pool
+        self.workers: dict[bytes, Worker] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.idle: dict[str, dict[Worker, None]] = {}
+        self.starting: dict[str, int] = {}
+        self.mean: dict[bytes, float] = {}  # seconds a function takes, by its key
+        self.ready: dict[str, Shape] = {}  # shapes with a queue
+        self.pipelined: dict[Worker, None] = {}  # with more than one task
+        self._gpu_free = [resources.UNIT] * gpus
+        self._out = out
+        self._clock = clock
+        self._new_worker_id = new_worker_id
+        self._arguments = arguments
+        self._code = code
+        self._dispatched = dispatched
+        cpus = pool.total.get("CPU", 0) // resources.UNIT
+        self.keep_idle = max(1, cpus)
+        self._start_limit = max(8, 4 * cpus)
+
+    # -- queues --------------------------------------------------------------------------------
+
+    def push(self, task: Task, front: bool = False) -> None:
+        spec = task.spec
+        env = spec.extra.env if spec.extra is not None else ""
+        key = f"{spec.resources}|{env}" if env else spec.resources
+        shape = self.shapes.get(key)
+        if shape is None:
+            shape = self.shapes[key] = Shape(key, spec.resources, env, self.pool)
+        if front:
+            shape.queue.appendleft(task)
+        else:
+            shape.queue.append(task)
+        self.ready[key] = shape
+
+    def run(self) -> None:
+        """Send what can be sent."""
+        for shape in list(self.ready.values()):
+            self._feed(shape)
+            if not shape.queue:
+                del self.ready[shape.key]
+
+    def _feed(self, shape: Shape) -> None:
+        queue = shape.queue
+        idle = self.idle.get(shape.env)
+        while self._has_ready(queue) and shape.pool.fits(shape.amounts):
+            if not idle:
+                self._start_for(shape)
+                break
+            worker, _ = idle.popitem()
+            self._lease(worker, shape)
+            self.send(worker, queue.popleft())
+        if queue and shape.leases:
+            self._deepen(shape)
+
+    def _has_ready(self, queue: deque[Task]) -> bool:
+        """Whether a ready task is first in the queue, after what was cancelled is dropped."""
+        while queue:
+            if queue[0].state is TaskState.READY:
+                return True
+            queue.popleft()
+        return False
+
+    def _deepen(self, shape: Shape) -> None:
+        """Queue quick tasks behind running ones."""
+        queue, leases = shape.queue, shape.leases
+        share = -(-len(queue) // len(leases))
+        for worker in leases:
+            if worker.blocked or worker.recalled or worker.retire:
+                continue
+            running = next(iter(worker.inflight.values()), None)
+            if running is None or not self._quick(running):
+                continue
+            sent = 0
+            while sent < share and self._has_ready(queue) and self._quick(queue[0]):
+                mean = self.mean[queue[0].spec.function]
+                depth = DEPTH if mean * DEPTH <= BURST else int(BURST / mean)
+                if len(worker.inflight) >= depth:
+                    break
+                self.send(worker, queue.popleft())
+                sent += 1
+            if not queue:
+                return
+
+    def _quick(self, task: Task) -> bool:
+        spec = task.spec
+        if task.solo or task.retries == 0 or spec.kind == CREATION:
+            return False
+        if spec.extra is not None and spec.extra.max_calls:
+            return False
+        return self.mean.get(spec.function, 1.0) <= BURST / 2
+
+    def send(self, worker: Worker, task: Task) -> None:
+        spec = task.spec
+        task.move(TaskEvent.DISPATCHED)
+        task.worker = worker
+        task.attempt += 1
+        code = b""
+        if spec.function and spec.function not in worker.known:
+            worker.known.add(spec.function)
+            code = self._code(spec.function)
+        inflight = worker.inflight
+        if not inflight:
+            worker.progress = task.started = self._clock()
+        elif worker.actor is None:
+            self.pipelined[worker] = None
+        inflight[spec.id] = task
+        values = self._arguments(task, worker) if spec.deps else []
+        self._out.append(
+            Send(worker.id, RunTask(spec, values, code, task.attempt, worker.gpus))
+        )
+        self._dispatched(task, worker)
+
+    # -- leases --------------------------------------------------------------------------------
+
+    def _lease(self, worker: Worker, shape: Shape) -> None:
+        shape.pool.take(shape.amounts)
+        worker.lease = Lease(shape.key, shape.pool, shape.resources)
+        shape.leases[worker] = None
+        worker.gpus = self._take_gpus(shape.amounts.get("GPU", 0))
+
+    def finished(self, worker: Worker, task: Task) -> None:
+        """A task left the worker's queue: the next one runs, or the lease ends."""
+        inflight = worker.inflight
+        inflight.pop(task.spec.id, None)
+        if inflight:
+            worker.progress = self._clock()
+            if len(inflight) == 1:
+                self.pipelined.pop(worker, None)
+                worker.recalled = False
+        elif worker.actor is None:
+            self.end_lease(worker)
+
+    def end_lease(self, worker: Worker) -> None:
+        """Give back what the worker holds; it is idle, or dedicated to an actor, or gone."""
+        lease = worker.lease
+        self.pipelined.pop(worker, None)
+        worker.recalled = False
+        if lease is not None:
+            lease.pool.give(resources.decode(lease.held))
+            worker.lease = None
+            shape = self.shapes[lease.shape]
+            shape.leases.pop(worker, None)
+            self._give_gpus(worker, shape.amounts.get("GPU", 0))
+        if worker.actor is None and worker.connected and not worker.retire:
+            worker.idle_since = self._clock()
+            self.idle.setdefault(worker.env, {})[worker] = None
+
+    def keep_only(self, worker: Worker, keeps: str) -> None:
+        """An actor is placed: from now on it holds `keeps`."""
+        lease = worker.lease
+        if lease is not None and lease.held != keeps:
+            lease.pool.give(resources.decode(lease.held))
+            lease.pool.take(resources.decode(keeps))
+            lease.held = keeps
+
+    def blocked(self, worker: Worker, blocked: bool) -> None:
+        """A task waits in `get`: its CPU is free meanwhile, its GPU and the rest are not."""
+        if worker.blocked == blocked:
+            return
+        worker.blocked = blocked
+        lease = worker.lease
+        if lease is None:
+            return
+        held = resources.decode(lease.held)
+        cpus = {"CPU": held["CPU"]} if "CPU" in held else {}
+        if blocked:
+            lease.pool.give(cpus)
+        else:
+            lease.pool.take(cpus)
+            worker.progress = self._clock()
+
+    def _take_gpus(self, units: int) -> tuple[int, ...] | None:
+        if not units:
+            return None
+        free = self._gpu_free
+        if units < resources.UNIT:
+            # the fullest card that still has room, so that whole ones stay whole
+            index = min((i for i, n in enumerate(free) if n >= units), key=free.__getitem__)
+            free[index] -= units
+            return (index,)
+        whole = [i for i, n in enumerate(free) if n == resources.UNIT]
+        chosen = tuple(whole[: units // resources.UNIT])
+        for i in chosen:
+            free[i] = 0
+        return chosen
+
+    def _give_gpus(self, worker: Worker, units: int) -> None:
+        for i in worker.gpus or ():
+            self._gpu_free[i] += min(units, resources.UNIT)
+        worker.gpus = None
+
+    # -- workers -------------------------------------------------------------------------------
+
+    def _start_for(self, shape: Shape) -> None:
+        """Start as many workers as could work on this queue at once, less those on their way."""
+        room = len(shape.queue)
+        for name, n in shape.amounts.items():
+            if n:
+                room = min(room, shape.pool.free.get(name, 0) // n)
+        for _ in range(room - self.starting.get(shape.env, 0)):
+            if sum(self.starting.values()) >= self._start_limit:
+                return
+            self.start(shape.env)
+
+    def start(self, env: str = "") -> Worker:
+        worker = Worker(self._new_worker_id(), env)
+        self.workers[worker.id] = worker
+        self.starting[env] = self.starting.get(env, 0) + 1
+        self._out.append(StartWorker(worker.id, env))
+        return worker
+
+    def connected(self, worker: Worker, pid: int) -> None:
+        worker.connected = True
+        worker.pid = pid
+        worker.idle_since = self._clock()
+        self.starting[worker.env] -= 1
+        self.idle.setdefault(worker.env, {})[worker] = None
+
+    def gone(self, worker: Worker) -> list[Task]:
+        """Forget a dead worker; returns the tasks it had, the running one first."""
+        self.workers.pop(worker.id, None)
+        if not worker.connected:
+            self.starting[worker.env] -= 1
+        worker.connected = False
+        if worker.blocked:
+            self.blocked(worker, False)
+        self.idle.get(worker.env, {}).pop(worker, None)
+        self.end_lease(worker)
+        tasks = list(worker.inflight.values())
+        worker.inflight.clear()
+        return tasks
+
+    def took(self, task: Task, seconds: float) -> None:
+        """Learn how long a function takes: an average that forgets, quick to rise."""
+        key = task.spec.function
+        old = self.mean.get(key)
+        if old is None or seconds > 4 * old:
+            self.mean[key] = seconds
+        else:
+            self.mean[key] = old + 0.1 * (seconds - old)
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def due(self, now: float) -> None:
+        """Recall what is stuck behind a task that takes longer than it used to; let go of
+        workers that nobody needs."""
+        for worker in list(self.pipelined):
+            if not worker.recalled and now - worker.progress > STALL:
+                worker.recalled = True
+                running = next(iter(worker.inflight.values()))
+                self.mean[running.spec.function] = now - worker.progress
+                self._out.append(Send(worker.id, Recall()))
+                self._out.append(SignalWorker(worker.id, POKE))
+        for worker in self._surplus(now):
+            del self.idle[worker.env][worker]
+            worker.retire = True
+            self._out.append(Send(worker.id, Exit("idle")))
+
+    def _surplus(self, now: float) -> Iterator[Worker]:
+        for env, idle in self.idle.items():
+            keep = 0 if env else self.keep_idle
+            extra = len(idle) - keep
+            for worker in list(idle):
+                if extra <= 0:
+                    break
+                if now - worker.idle_since > IDLE_LIMIT and not worker.held:
+                    extra -= 1
+                    yield worker
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until `due` has something to look at, None if there is nothing."""
+        if any(not w.recalled for w in self.pipelined):
+            return STALL / 2
+        for env, idle in self.idle.items():
+            if len(idle) > (0 if env else self.keep_idle):
+                return IDLE_LIMIT / 2
+        return None

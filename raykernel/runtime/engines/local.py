@@ -1,0 +1,270 @@
+"""The local engine: a session's processes on this machine, seen from a driver or a worker.
+
+`start` brings up zygote and head and connects; `LocalEngine` wraps the connection in what the API
+and the notebook layer need. In a worker the same class wraps the worker's own connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from raykernel.runtime import context, session
+from raykernel.runtime import messages as m
+from raykernel.runtime.client import Client
+from raykernel.runtime.engines.base import EventSink, LogSink
+from raykernel.runtime.events import EventBatch, LogLine, TaskInfo
+from raykernel.runtime.settings import Settings
+
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 5.0
+_PRELOAD = ("numpy",)
+_BOOT = (
+    "import sys, json; a = sys.argv[:]; sys.path[:] = json.loads(a[2]); del sys.argv[1:]; "
+    "import raykernel; from raykernel.runtime.zygote import main; main(a[1], int(a[3]))"
+)
+
+
+class StartFailed(Exception):
+    """The session could not be started; the text says why."""
+
+
+class LocalEngine:
+    """See `Engine` in base.py; `client` is for the API's hot paths."""
+
+    name = "local"
+
+    def __init__(self, client: Client, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.client = client
+        self.session = client.welcome.session
+        self.folder = client.welcome.folder
+        self.node = client.welcome.node
+        self.job = client.welcome.job
+        self.namespace = client.welcome.namespace
+        self._process = process
+        self._sinks: dict[int, tuple[EventSink, str]] = {}
+        self._logs: dict[int, LogSink] = {}
+        self._warned: list[Callable[[str], None]] = []
+        self._hook: Callable[[str], None] | None = None
+        self.hooked_cell: str | None = ""
+        self._lock = threading.Lock()  # guards the sinks
+        self._keys = 0
+
+    # -- Engine --------------------------------------------------------------------------------
+
+    def query(self, what: str, **filters: Any) -> Any:
+        kind = list[TaskInfo] if what == "tasks" else Any
+        return self.client.query(what, kind, **filters)
+
+    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+        with self._lock:
+            self._keys += 1
+            key = self._keys
+            self._sinks[key] = (sink, cell)
+        # asked for again by each subscriber: the first batch holds what is live now
+        self.client.post(m.Subscribe(True))
+
+        def end() -> None:
+            with self._lock:
+                self._sinks.pop(key, None)
+                last = not self._sinks
+            if last and not self.client.closed:
+                self.client.post(m.Subscribe(False))
+
+        return end
+
+    def on_log(self, sink: LogSink) -> Callable[[], None]:
+        with self._lock:
+            self._keys += 1
+            key = self._keys
+            self._logs[key] = sink
+
+        def end() -> None:
+            with self._lock:
+                self._logs.pop(key, None)
+
+        return end
+
+    def on_warning(self, sink: Callable[[str], None]) -> None:
+        """Hand what a person should read once to `sink`."""
+        self._warned.append(sink)
+
+    def on_submit(self, hook: Callable[[str], None] | None) -> None:
+        self._hook = hook
+        self.hooked_cell = None if hook is not None else ""
+
+    def submitting(self, cell: str) -> None:
+        """The API is about to submit for `cell`, another one than `hooked_cell`."""
+        self.hooked_cell = cell
+        if self._hook is not None:
+            self._hook(cell)
+
+    def cancel_cell(self, cell: str) -> int:
+        data = self.client.request(lambda number: m.CancelCell(number, cell))
+        return msgspec.msgpack.decode(data, type=int)
+
+    def shutdown(self) -> None:
+        """End the session if this process started it, else only the connection."""
+        process = self._process
+        if process is None:
+            self.client.close()
+            return
+        if not self.client.closed:
+            self.client.post(m.Shutdown())
+        self.client.close()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            session.remove(Path(self.folder), Path(self.client.welcome.arena))
+
+    # -- what the head sends by itself ---------------------------------------------------------
+
+    def hear(self, message: Any) -> None:
+        """A message that is not for the client. Runs in the thread that reads."""
+        if isinstance(message, m.Events):
+            self._tell(message.batch)
+        elif isinstance(message, m.Logs):
+            self._log(message.lines)
+        elif isinstance(message, m.Warn):
+            for sink in self._warned:
+                sink(message.text)
+
+    def _tell(self, batch: EventBatch) -> None:
+        with self._lock:
+            sinks = list(self._sinks.values())
+        for sink, cell in sinks:
+            if not cell:
+                sink(batch)
+                continue
+            tasks = [t for t in batch.tasks if t.cell == cell]
+            sink(EventBatch(tasks, batch.time, batch.dropped))
+
+    def _log(self, lines: list[LogLine]) -> None:
+        with self._lock:
+            sinks = list(self._logs.values())
+        for sink in sinks:
+            for line in lines:
+                sink(line)
+
+
+def start(
+    total: dict[str, float],
+    capacity: int,
+    *,
+    name: str = "",
+    namespace: str = "",
+    env: dict[str, str] | None = None,
+) -> LocalEngine:
+    """Start a session and connect to it. Blocks until its head answers.
+
+    Raises StartFailed, session.SessionError.
+    """
+    session.sweep()
+    name = session.check_name(name) if name else session.new_name()
+    folder = session.create(name)
+    arena = session.arena_path(name, folder, capacity)
+    settings = Settings(
+        name=name,
+        folder=str(folder),
+        arena=str(arena),
+        capacity=capacity,
+        job=os.urandom(4).hex(),
+        driver=os.getpid(),
+        total=total,
+        prestart=max(1, int(total.get("CPU", 1))),
+        namespace=namespace,
+        cwd=os.getcwd(),
+        path=sys.path,
+        preload=[module for module in _PRELOAD if module in sys.modules],
+        env=env or {},
+    )
+    try:
+        process = _launch(settings)
+    except BaseException:
+        session.remove(folder, arena)
+        raise
+    return connect(settings, process)
+
+
+def _launch(settings: Settings) -> subprocess.Popen[bytes]:
+    ready_r, ready_w = os.pipe()
+    log = Path(settings.folder) / "logs" / "head.log"
+    environment = dict(os.environ)
+    # one thread per worker is what keeps parallel workers from fighting for the cores
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [
+                    sys.executable, "-c", _BOOT, msgspec.json.encode(settings).decode(),
+                    msgspec.json.encode(settings.path).decode(), str(ready_w),
+                ],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[ready_w],
+                start_new_session=True, env=environment, cwd=settings.cwd,
+            )  # fmt: skip
+    finally:
+        os.close(ready_w)
+    try:
+        readable, _, _ = select.select([ready_r], [], [], _START_TIMEOUT)
+        if readable and os.read(ready_r, 16):
+            return process
+    finally:
+        os.close(ready_r)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    last = log.read_text(errors="replace").strip().splitlines()[-5:]
+    raise StartFailed(
+        "the session's head did not come up. Its last words:\n  " + "\n  ".join(last or ["(none)"])
+    )
+
+
+def connect(settings: Settings, process: subprocess.Popen[bytes] | None) -> LocalEngine:
+    engine: LocalEngine | None = None
+
+    def hear(message: Any) -> None:
+        if engine is not None:
+            engine.hear(message)
+
+    client = Client(
+        os.path.join(settings.folder, "head.sock"), "driver", os.urandom(16), os.getpid(),
+        settings.namespace, on_message=hear,
+    )  # fmt: skip
+    engine = LocalEngine(client, process)
+    client.start_io()
+    return engine
+
+
+def stop_session(name: str) -> bool:
+    """End a session by name; False if it was not running. Raises session.SessionError."""
+    info = session.read(name)
+    if not info.alive:
+        session.remove(Path(info.path), Path(info.arena))
+        return False
+    client = Client(
+        os.path.join(info.path, "head.sock"), "control", os.urandom(16), os.getpid()
+    )
+    client.post(m.Shutdown())
+    with contextlib.suppress(Exception):
+        while True:
+            client.pump(client.turn(), _STOP_TIMEOUT)
+            if client.closed:
+                break
+    client.close()
+    return True
+
+
+context.make_worker_engine = LocalEngine

@@ -1,0 +1,259 @@
+"""Running one task in a worker: load, call, and put the outcome into a message.
+
+Used by every way of running tasks (the main thread, an actor's threads, its event loop). Nothing
+the user's code does escapes as an exception: it becomes a `TaskFinished`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import os
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from . import messages as m
+from .client import Client
+from .context import Running
+from .ids import item_id, return_id
+from .serialize import deserialize, serialize
+from .wire import encode_one
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class ActorExit(BaseException):
+    """Raised by `exit_actor` inside an actor's method."""
+
+
+class Functions:
+    """The functions and classes this worker has the code of. Main thread only."""
+
+    def __init__(self) -> None:
+        self._code: dict[bytes, bytes] = {}
+        self._loaded: dict[bytes, Any] = {}
+
+    def learn(self, key: bytes, code: bytes) -> None:
+        self._code[key] = code
+
+    def get(self, key: bytes) -> Any:
+        """The function. Raises what unpickling it raises."""
+        loaded = self._loaded.get(key)
+        if loaded is None:
+            loaded, sources = deserialize(self._code[key])
+            for filename, text in sources.items():
+                # code from a cell or a string: tracebacks here should show its lines too
+                lines = text.splitlines(keepends=True)
+                linecache.cache[filename] = (len(text), None, lines, filename)
+            self._loaded[key] = loaded
+        return loaded
+
+
+def arguments(
+    client: Client, spec: m.TaskSpec, values: list[m.Value]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The call's arguments, refs at top level replaced by their values.
+
+    The same ref twice gives the same object twice. Raises what unpickling raises.
+    """
+    if not values:
+        return deserialize(spec.args) if spec.args else ([], {})
+    loaded: dict[bytes, Any] = {}
+    for value in values:
+        if value.id in loaded:
+            if value.offset >= 0:
+                client.queue((value.id,))
+        else:
+            loaded[value.id] = client.load_argument(value)
+    if spec.args_ref:
+        args, kwargs = loaded[spec.args_ref]
+    else:
+        args, kwargs = deserialize(spec.args) if spec.args else ([], {})
+    for slot, dep in zip(spec.slots, spec.deps, strict=False):
+        if isinstance(slot, int):
+            args[slot] = loaded[dep]
+        else:
+            kwargs[slot] = loaded[dep]
+    return args, kwargs
+
+
+def results(client: Client, spec: m.TaskSpec, value: Any) -> list[m.Value]:
+    """A task's return value as the objects it promised. Raises ValueError on a wrong number."""
+    count = spec.returns
+    if count == 1 or spec.kind == m.CREATION:
+        if spec.kind == m.CREATION:
+            return []
+        return [client.make_value(spec.id + b"\1\0\0\0", serialize(value))]
+    if count == 0:
+        return []
+    if count == m.DYNAMIC:
+        refs = [client.put(serialize(item)) for item in value]
+        made = client.make_value(return_id(spec.id, 1), serialize_dynamic(refs))
+        return [made]
+    try:
+        parts = list(value)
+    except TypeError:
+        raise ValueError(
+            f"{spec.name} was to return {count} values (num_returns={count}), but returned one "
+            f"{type(value).__name__}"
+        ) from None
+    if len(parts) != count:
+        raise ValueError(
+            f"{spec.name} was to return {count} values (num_returns={count}), but returned "
+            f"{len(parts)}"
+        )
+    return [
+        client.make_value(return_id(spec.id, i), serialize(part))
+        for i, part in enumerate(parts, 1)
+    ]
+
+
+#: Set by the API: turns ids into the value a "dynamic" task returns.
+make_dynamic: Callable[[list[bytes]], Any] = list
+
+
+def serialize_dynamic(ids: list[bytes]) -> Any:
+    return serialize(make_dynamic(ids))
+
+
+def stream(
+    client: Client, running: Running, generator: Iterator[Any], wait_for_room: Callable[[int], bool]
+) -> m.TaskFinished:
+    """Send what a generator yields, item by item, until it ends or nobody wants more.
+
+    `wait_for_room(position)` blocks until the consumer is near enough; False: it is gone.
+    """
+    spec = running.spec
+    started = time.time()
+    position = 0
+    try:
+        while wait_for_room(position):
+            try:
+                item = next(generator)
+            except StopIteration:
+                break
+            client.post(yielded(client, spec, position, item))
+            position += 1
+        else:
+            generator.close()
+    except BaseException as error:
+        return failure(running, error, started)
+    return stream_end(spec, position, started)
+
+
+def yielded(client: Client, spec: m.TaskSpec, position: int, item: Any) -> m.Yielded:
+    value = client.make_value(item_id(spec.id, position), serialize(item))
+    return m.Yielded(spec.id, position, value)
+
+
+def stream_end(spec: m.TaskSpec, count: int, started: float) -> m.TaskFinished:
+    end = m.Value(return_id(spec.id, 1), pickle.dumps(count, 5))
+    return m.TaskFinished(spec.id, [end], started=started, ended=time.time())
+
+
+def success(client: Client, running: Running, value: Any, started: float) -> m.TaskFinished:
+    """The outcome of a call that returned. What can't be sent makes it a failure."""
+    ended = time.time()
+    try:
+        values = results(client, running.spec, value)
+    except BaseException as error:
+        return failure(running, error, started)
+    return m.TaskFinished(running.spec.id, values, started=started, ended=ended)
+
+
+def failure(
+    running: Running, error: BaseException, started: float, cancelled: bool = False
+) -> m.TaskFinished:
+    """The outcome of a call that raised; `cancelled` if that was what it was asked to do."""
+    spec = running.spec
+    ended = time.time()
+    if cancelled:
+        return m.TaskFinished(spec.id, [], "cancelled", started=started, ended=ended)
+    if isinstance(error, ActorExit):
+        values = [m.Value(return_id(spec.id, 1), pickle.dumps(None, 5))]
+        return m.TaskFinished(spec.id, values, "exit", started=started, ended=ended)
+    record = describe(running, error)
+    return m.TaskFinished(
+        spec.id, [m.Value(b"", encode_one(record), error=True)], "error",
+        retryable(spec, error), _summary(error), started, ended,
+    )  # fmt: skip
+
+
+def retryable(spec: m.TaskSpec, error: BaseException) -> bool:
+    """Whether the task's options ask for another try after this exception."""
+    which = spec.extra.retry_exceptions if spec.extra is not None else b""
+    if not which or not isinstance(error, Exception):
+        return False
+    if which == b"*":
+        return True
+    try:
+        return isinstance(error, tuple(deserialize(which)))
+    except Exception:
+        return False
+
+
+def describe(running: Running, error: BaseException) -> m.ErrorRecord:
+    """What went wrong, for another process: text for people, the exception for `except`."""
+    spec = running.spec
+    text = "".join(
+        traceback.format_exception(type(error), error, user_frames(error.__traceback__))
+    )
+    try:
+        cause = serialize(error).to_bytes()
+        deserialize(cause)  # some pickle well and can't be made again
+    except BaseException:
+        cause = b""
+    return m.ErrorRecord(
+        "task",
+        name=spec.name,
+        pid=os.getpid(),
+        text=text,
+        cause=cause,
+        cause_repr=_summary(error),
+        task=spec.id,
+        actor=spec.actor,
+        actor_repr=_actor_repr(running) if spec.kind == m.CALL else "",
+        cell=spec.cell,
+    )
+
+
+#: Set by the worker: the instance of the actor that lives here.
+actor_instance: Callable[[], Any] = lambda: None
+
+
+def _actor_repr(running: Running) -> str:
+    try:
+        return repr(actor_instance())
+    except Exception:
+        return ""
+
+
+def user_frames(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback without this package's frames at its beginning."""
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        if tb.tb_next is None:
+            break
+        tb = tb.tb_next
+    return tb
+
+
+def _summary(error: BaseException) -> str:
+    try:
+        text = str(error).partition("\n")[0]
+    except Exception:
+        text = "(its text can't be made)"
+    name = type(error).__name__
+    return f"{name}: {text}"[:300] if text else name
+
+
+def check_stream(spec: m.TaskSpec, value: Any) -> None:
+    if not (inspect.isgenerator(value) or hasattr(value, "__next__")):
+        raise ValueError(
+            f"{spec.name} has num_returns='streaming' but returned "
+            f"{type(value).__name__}, not a generator"
+        )
+

@@ -1,0 +1,262 @@
+"""The head's shell: sockets and processes around the scheduler.
+
+One thread, one loop: wait for whatever speaks, hand it to the scheduler, carry out its
+instructions, then send each peer all it is to get in one frame. Nothing here blocks, and nothing
+decides. The zygote is at the other end of a socket pair; it forks workers, reports their ends, and
+cleans up when this process is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from . import messages as m
+from . import session, shm
+from .ids import NODE_BYTES, IdFactory
+from .instructions import Discard, Instruction, Send, SignalWorker, StartWorker, Stop
+from .scheduler import Scheduler
+from .settings import Settings
+from .wire import Framer, WireError, encode
+
+_CHUNK = 1 << 18
+
+
+class Connection:
+    """One peer: its socket, the bytes on their way, and who it is."""
+
+    __slots__ = ("client", "framer", "out", "sock", "writing")
+
+    def __init__(self, sock: socket.socket, kind: Any) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.framer: Framer[Any] = Framer(kind)
+        self.out = bytearray()
+        self.writing = False
+        self.client = b""
+
+
+class Head:
+    """Runs until the scheduler says stop. Owned by the head process's only thread."""
+
+    def __init__(self, settings: Settings, zygote: socket.socket, ready: int) -> None:
+        self.folder = Path(settings.folder)
+        arena = Path(settings.arena)
+        shm.create(str(arena), settings.capacity)
+        self._reclaimer: shm.Reclaimer | None = None
+        self._arena = (str(arena), settings.capacity)
+        welcome = m.Welcome(
+            settings.name, settings.folder, os.urandom(NODE_BYTES).hex(), str(arena),
+            settings.capacity, settings.job, settings.total, settings.namespace,
+        )  # fmt: skip
+        self.scheduler = Scheduler(
+            clock=time.time, ids=IdFactory(), total=settings.total, welcome=welcome
+        )
+        self._selector = selectors.DefaultSelector()
+        self._clients: dict[bytes, Connection] = {}
+        self._pending: dict[Connection, list[Any]] = {}
+        self._stopped = False
+        self._orphaned = False
+        self._zygote = Connection(zygote, m.FromZygote)
+        self._selector.register(zygote, selectors.EVENT_READ, self._zygote)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self.folder / "head.sock"))
+        self._listener.listen(1024)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
+        info = session.SessionInfo(
+            settings.name, os.getpid(), settings.driver, time.time(), settings.folder, str(arena)
+        )
+        session.write(self.folder, info)
+        self._do(self.scheduler.start_workers(settings.prestart))
+        self._flush()
+        os.write(ready, b"ready\n")
+        os.close(ready)
+
+    def run(self) -> None:
+        scheduler = self.scheduler
+        while not self._stopped:
+            timeout = scheduler.next_tick(time.time())
+            for key, mask in self._selector.select(timeout):
+                connection = key.data
+                if connection is None:
+                    self._accept()
+                elif mask & selectors.EVENT_WRITE and not self._write(connection):
+                    continue
+                elif mask & selectors.EVENT_READ:
+                    self._read(connection)
+            if timeout is not None:
+                self._do(scheduler.tick(time.time()))
+            self._flush()
+        self._close()
+
+    # -- in ------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                if session.peer_uid(sock) != os.getuid():
+                    sock.close()
+                    continue
+                connection = Connection(sock, m.ToHead)
+                self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def _read(self, connection: Connection) -> bool:
+        """Handle what can be read at once; False when there is nothing (more) to come."""
+        try:
+            data = connection.sock.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(connection)
+            return False
+        try:
+            messages = connection.framer.feed(data)
+            if messages:
+                self._hear(connection, messages)
+        except WireError as error:
+            print(f"a peer sent nonsense and is cut off: {error}", file=sys.stderr, flush=True)
+            self._lost(connection)
+            return False
+        return True
+
+    def _hear(self, connection: Connection, messages: list[Any]) -> None:
+        if connection is self._zygote:
+            self._hear_zygote(messages)
+            return
+        if not connection.client:
+            hello = messages.pop(0)
+            if not isinstance(hello, m.Hello) or hello.id in self._clients:
+                raise WireError("no greeting")
+            connection.client = hello.id
+            self._clients[hello.id] = connection
+            self._do(self.scheduler.hello(hello))
+        if messages:
+            self._do(self.scheduler.handle(connection.client, messages))
+
+    def _hear_zygote(self, messages: list[Any]) -> None:
+        for message in messages:
+            if isinstance(message, m.Died):
+                connection = self._clients.get(message.worker)
+                if connection is not None:
+                    while self._read(connection):  # its last words come first
+                        pass
+                    self._forget(connection)
+                self._do(self.scheduler.worker_died(message.worker, message.status))
+
+    def _lost(self, connection: Connection) -> None:
+        client = connection.client
+        if connection is self._zygote:
+            self._stopped = self._orphaned = True  # nobody can fork or reap any more
+            return
+        self._forget(connection)
+        if client:
+            self._do(self.scheduler.disconnected(client))
+
+    def _forget(self, connection: Connection) -> None:
+        if connection.sock.fileno() < 0:
+            return
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        self._pending.pop(connection, None)
+        if connection.client:
+            self._clients.pop(connection.client, None)
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def _do(self, instructions: Iterable[Instruction]) -> None:
+        pending, clients = self._pending, self._clients
+        for instruction in instructions:
+            kind = type(instruction)
+            if kind is Send:
+                connection = clients.get(instruction.to)  # type: ignore[union-attr]
+                if connection is not None:
+                    queue = pending.get(connection)
+                    if queue is None:
+                        pending[connection] = [instruction.message]  # type: ignore[union-attr]
+                    else:
+                        queue.append(instruction.message)  # type: ignore[union-attr]
+            else:
+                self._do_rarely(instruction)
+
+    def _do_rarely(self, instruction: Instruction) -> None:
+        match instruction:
+            case StartWorker(worker, env):
+                self._pending.setdefault(self._zygote, []).append(m.Fork(worker, env))
+            case SignalWorker(worker, number):
+                # what was said before the signal must be there when it is felt
+                connection = self._clients.get(worker)
+                if connection is not None and number != signal.SIGKILL:
+                    self._flush_one(connection)
+                self._pending.setdefault(self._zygote, []).append(m.Signal(worker, number))
+            case Discard(offset, size):
+                if self._reclaimer is None:
+                    self._reclaimer = shm.Reclaimer(*self._arena)
+                self._reclaimer.discard(offset, size)
+            case Stop(reason):
+                print(f"the session ends: {reason}", file=sys.stderr, flush=True)
+                self._stopped = True
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, {}
+        for connection, messages in pending.items():
+            connection.out += encode(messages)
+            if not connection.writing:
+                self._write(connection)
+
+    def _flush_one(self, connection: Connection) -> None:
+        messages = self._pending.pop(connection, None)
+        if messages:
+            connection.out += encode(messages)
+            if not connection.writing:
+                self._write(connection)
+
+    def _write(self, connection: Connection) -> bool:
+        """Send what fits; the rest when the peer has read. False if the peer is gone."""
+        out = connection.out
+        try:
+            while out:
+                sent = connection.sock.send(out)
+                if sent == len(out):
+                    out.clear()
+                else:
+                    del out[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lost(connection)
+            return False
+        if bool(out) != connection.writing:
+            connection.writing = bool(out)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if out else 0)
+            self._selector.modify(connection.sock, events, connection)
+        return True
+
+    def _close(self) -> None:
+        """Leave. The zygote sees it, ends the workers and removes the session's files."""
+        self._flush()
+        self._listener.close()
+        with contextlib.suppress(OSError):
+            (self.folder / "head.sock").unlink()
+        self._zygote.sock.close()
+        if self._orphaned:
+            session.remove(self.folder, Path(self._arena[0]))
+            os.killpg(0, signal.SIGKILL)
+
+
+def main(settings: Settings, zygote: socket.socket, ready: int) -> None:
+    """Entry of the head process, forked from the zygote."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    Head(settings, zygote, ready).run()

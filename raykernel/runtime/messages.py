@@ -1,0 +1,383 @@
+"""What head, drivers, workers and the zygote say to each other.
+
+Frozen msgspec structs in tagged unions, encoded as msgpack arrays. Events are in the past tense,
+requests and instructions are verbs. User values are opaque bytes: only the process that needs one
+unpickles it, the head never does.
+
+    driver, worker  ── ToHead ──▶  head  ── ToClient ──▶  driver, worker
+    head  ── ToZygote ──▶  zygote  ── FromZygote ──▶  head
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import msgspec
+
+from .events import EventBatch, LogLine
+
+#: Values up to this many bytes travel inside messages, larger ones through shared memory.
+INLINE_LIMIT = 100 * 1024
+
+# TaskSpec.kind
+TASK, CREATION, CALL = 0, 1, 2
+
+# TaskSpec.returns, below zero
+STREAMING = -1
+DYNAMIC = -2
+
+
+class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A value on its way: inline bytes, or a place in the arena (`offset` >= 0).
+
+    `error` says that `data` is an encoded `ErrorRecord` and not a value. `contained` lists the
+    ids of the refs inside; the object keeps them alive.
+    """
+
+    id: bytes
+    data: bytes = b""
+    error: bool = False
+    offset: int = -1
+    size: int = 0
+    contained: tuple[bytes, ...] = ()
+
+
+class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why there is no value. The API turns `kind` into one of its exception classes.
+
+    kind: task, crashed, cancelled, actor_died, actor_unavailable, lost, pending_calls, full,
+    setup. For kind "task", `cause` is the pickled user exception (empty if that failed) and `text`
+    its traceback, user frames only.
+    """
+
+    kind: str
+    message: str = ""
+    name: str = ""
+    pid: int = 0
+    text: str = ""
+    cause: bytes = b""
+    cause_repr: str = ""
+    task: bytes = b""
+    actor: bytes = b""
+    actor_repr: str = ""
+    via: tuple[str, ...] = ()
+    cell: str = ""
+
+
+class ActorOptions(msgspec.Struct, frozen=True, array_like=True):
+    """What an actor's creation carries beyond a task's."""
+
+    class_name: str
+    meta: bytes = b""  # pickled description of methods, for get_actor
+    name: str = ""
+    namespace: str = ""
+    detached: bool = False
+    get_if_exists: bool = False
+    max_restarts: int = 0  # -1: for ever
+    max_task_retries: int = 0
+    max_concurrency: int = 1
+    max_pending_calls: int = -1
+    concurrency_groups: dict[str, int] = {}
+    is_async: bool = False
+    out_of_order: bool = False
+    keeps: str = ""  # resources held once it is placed, canonical text
+
+
+class TaskExtra(msgspec.Struct, frozen=True, array_like=True):
+    """The options few tasks use."""
+
+    retry_exceptions: bytes = b""  # b"": none, b"*": all, else pickled tuple of classes
+    env: str = ""  # canonical JSON of the runtime environment, "" for the session's
+    max_calls: int = 0
+    concurrency_group: str = ""
+    backpressure: int = 0
+    actor: ActorOptions | None = None
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all that travels alone in a frame."""
+
+
+# -- driver or worker -> head ---------------------------------------------------------------------
+
+
+class Hello(Message, tag=1):
+    role: str  # "driver" | "worker" | "control"
+    id: bytes
+    pid: int
+    namespace: str = ""
+
+
+class RegisterFunction(Message, tag=2):
+    key: bytes
+    name: str
+    payload: bytes
+
+
+class TaskSpec(Message, tag=3):
+    """Submit a task, an actor's creation or an actor's call.
+
+    `args` is the serialized (args, kwargs), None standing for each ref at top level; `deps` are
+    these refs' ids and `slots` where they go (a position or a keyword), `contained` the ids of refs
+    nested deeper. Large arguments stand in the arena as the object `args_ref`, the last of `deps`.
+    """
+
+    id: bytes
+    function: bytes
+    name: str
+    args: bytes = b""
+    deps: tuple[bytes, ...] = ()
+    contained: tuple[bytes, ...] = ()
+    returns: int = 1
+    resources: str = ""
+    cell: str = ""
+    parent: bytes = b""
+    retries: int = 0
+    kind: int = TASK
+    actor: bytes = b""
+    method: str = ""
+    slots: tuple[int | str, ...] = ()
+    args_ref: bytes = b""
+    extra: TaskExtra | None = None
+
+
+class PutObject(Message, tag=4):
+    value: Value
+
+
+class Want(Message, tag=5):
+    """Send these objects as soon as they are ready."""
+
+    ids: list[bytes]
+
+
+class AddRef(Message, tag=6):
+    ids: list[bytes]
+
+
+class Release(Message, tag=7):
+    """One reference less, for each id each time it is listed."""
+
+    ids: list[bytes]
+
+
+class Unpin(Message, tag=8):
+    """The last view of this object's memory in the sending process is gone."""
+
+    ids: list[bytes]
+
+
+class Allocate(Message, tag=9):
+    request: int
+    size: int
+
+
+class Abandon(Message, tag=10):
+    """Give an allocated block back unused: writing into it failed."""
+
+    offset: int
+
+
+class Cancel(Message, tag=11):
+    object: bytes
+    force: bool = False
+    recursive: bool = True
+
+
+class CancelCell(Message, tag=12):
+    request: int
+    cell: str
+
+
+class KillActor(Message, tag=13):
+    actor: bytes
+    no_restart: bool = True
+
+
+class Query(Message, tag=14):
+    request: int
+    what: str
+    filters: dict[str, Any] = {}
+
+
+class Subscribe(Message, tag=15):
+    """Start (`on`) or end the event feed."""
+
+    on: bool
+
+
+class TaskFinished(Message, tag=16):
+    """A worker's word on a task.
+
+    status: "ok", "error" (values[0] is the error), "cancelled", "exit" (the actor ends on purpose).
+    """
+
+    task: bytes
+    values: list[Value]
+    status: str = "ok"
+    retryable: bool = False
+    error: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+
+class Yielded(Message, tag=17):
+    task: bytes
+    position: int
+    value: Value
+
+
+class Blocked(Message, tag=18):
+    """The running task waits for objects; tasks queued behind it are handed back."""
+
+    returned: list[bytes] = []
+
+
+class Unblocked(Message, tag=19):
+    pass
+
+
+class TasksReturned(Message, tag=20):
+    """Tasks handed back unstarted, after a `Recall` or because the worker is blocked."""
+
+    tasks: list[bytes]
+
+
+class Wrote(Message, tag=21):
+    """Output of tasks on this worker."""
+
+    lines: list[LogLine]
+
+
+class Consumed(Message, tag=22):
+    """The consumer of a stream took the items before `position`."""
+
+    task: bytes
+    position: int
+
+
+class DropStream(Message, tag=23):
+    """Nobody will take more items of this stream; `position` were taken."""
+
+    task: bytes
+    position: int
+
+
+class Shutdown(Message, tag=24):
+    pass
+
+
+class ActorExited(Message, tag=25):
+    """An actor's process leaves on purpose (`exit_actor`, `__ray_terminate__`)."""
+
+    reason: str = ""
+
+
+ToHead = Union[
+    Hello, RegisterFunction, TaskSpec, PutObject, Want, AddRef, Release, Unpin, Allocate, Abandon,
+    Cancel, CancelCell, KillActor, Query, Subscribe, TaskFinished, Yielded, Blocked, Unblocked,
+    TasksReturned, Wrote, Consumed, DropStream, Shutdown, ActorExited,
+]  # fmt: skip
+
+
+# -- head -> driver or worker ---------------------------------------------------------------------
+
+
+class Welcome(Message, tag=1):
+    session: str
+    folder: str
+    node: str
+    arena: str  # path of the arena's file
+    capacity: int  # its size in bytes
+    job: str
+    total: dict[str, float] = {}
+    namespace: str = ""
+
+
+class Objects(Message, tag=2):
+    values: list[Value]
+
+
+class Reply(Message, tag=3):
+    """Answer to the request of that number; `error` is empty if it succeeded."""
+
+    request: int
+    data: bytes = b""
+    error: str = ""
+
+
+class RunTask(Message, tag=4):
+    spec: TaskSpec
+    values: list[Value] = []  # of the deps, in their order
+    code: bytes = b""  # the function or class, the first time this worker needs it
+    attempt: int = 0
+    gpus: tuple[int, ...] | None = None  # None: the task asked for none
+
+
+class CancelTask(Message, tag=5):
+    task: bytes
+
+
+class Recall(Message, tag=6):
+    """Hand back what has not started, and send what is finished."""
+
+
+class Exit(Message, tag=7):
+    """Finish what is running and leave. `reason` is for the log."""
+
+    reason: str = ""
+
+
+class Events(Message, tag=8):
+    batch: EventBatch
+
+
+class Logs(Message, tag=9):
+    lines: list[LogLine]
+
+
+class Warn(Message, tag=10):
+    """Something a person should read once."""
+
+    text: str
+
+
+class StreamConsumed(Message, tag=11):
+    task: bytes
+    position: int
+
+
+class StopStream(Message, tag=12):
+    task: bytes
+
+
+ToClient = Union[
+    Welcome, Objects, Reply, RunTask, CancelTask, Recall, Exit, Events, Logs, Warn,
+    StreamConsumed, StopStream,
+]  # fmt: skip
+
+
+# -- head <-> zygote ------------------------------------------------------------------------------
+
+
+class Fork(Message, tag=1):
+    worker: bytes
+    env: str = ""
+
+
+class Signal(Message, tag=2):
+    """Send a signal to a worker, unless it has ended: only its parent knows for sure."""
+
+    worker: bytes
+    number: int
+
+
+ToZygote = Union[Fork, Signal]
+
+
+class Died(Message, tag=1):
+    worker: bytes
+    status: int  # exit code, or minus the signal's number
+
+
+FromZygote = Died

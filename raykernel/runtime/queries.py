@@ -1,0 +1,194 @@
+"""Answers to `Query` messages, from the head's tables. Plain data that msgpack can carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import resources
+from .events import TaskInfo
+from .feed import info
+from .ids import handle_id
+from .records import ActorState, Client, Worker
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+
+class BadQuery(Exception):
+    """The question can't be answered; the text says why."""
+
+
+Answer = Callable[["Scheduler", Client, dict[str, Any]], Any]
+
+
+def answer(core: Scheduler, client: Client, what: str, filters: dict[str, Any]) -> Any:
+    """The answer to one question. Raises BadQuery."""
+    question = _ANSWERS.get(what)
+    if question is None:
+        raise BadQuery(f"unknown query {what!r}; known are {', '.join(sorted(_ANSWERS))}")
+    return question(core, client, filters)
+
+
+def _tasks(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[TaskInfo]:
+    cell = filters.get("cell", "")
+    tasks = [*core.feed.ended, *core.tasks.values()]
+    return [info(t) for t in tasks if not cell or t.spec.cell == cell]
+
+
+def _actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    out = []
+    for actor in core.actors.actors.values():
+        options = core.actors.options(actor)
+        worker = actor.worker
+        out.append(
+            {
+                "actor_id": actor.id.hex(),
+                "class_name": options.class_name,
+                "name": options.name,
+                "namespace": options.namespace,
+                "state": actor.state.name,
+                "pid": worker.pid if worker is not None else 0,
+                "restarts": actor.restarts,
+                "queued": actor.pending + (len(worker.inflight) if worker is not None else 0),
+                "cell": actor.creation.spec.cell,
+                "reason": actor.death.message if actor.death is not None else "",
+            }
+        )
+    return out
+
+
+def _workers(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_worker(w) for w in core.dispatcher.workers.values()]
+
+
+def _worker(worker: Worker) -> dict[str, Any]:
+    if not worker.connected:
+        state = "STARTING"
+    elif worker.actor is not None:
+        state = "ACTOR"
+    elif worker.blocked:
+        state = "BLOCKED"
+    else:
+        state = "RUNNING" if worker.inflight else "IDLE"
+    return {
+        "worker_id": worker.id.hex(),
+        "pid": worker.pid,
+        "state": state,
+        "tasks": len(worker.inflight),
+        "actor_id": worker.actor.id.hex() if worker.actor is not None else "",
+    }
+
+
+def _objects(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    out = []
+    for object_id, entry in core.store.objects.items():
+        value = entry.value
+        out.append(
+            {
+                "object_id": object_id.hex(),
+                "size": 0 if value is None else max(value.size, len(value.data)),
+                "ready": value is not None,
+                "shared": value is not None and value.offset >= 0,
+                "references": entry.count,
+                "pins": entry.pins,
+            }
+        )
+    return out
+
+
+def _nodes(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "NodeID": core.welcome.node,
+            "Alive": True,
+            "Resources": _amounts(core.pool.total),
+        }
+    ]
+
+
+def _resources(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    free = {k: n for k, n in core.pool.free.items() if n > 0}
+    return {"total": _amounts(core.pool.total), "available": _amounts(free)}
+
+
+def _amounts(units: dict[str, int]) -> dict[str, float]:
+    return {name: resources.to_float(n) for name, n in units.items()}
+
+
+def _store(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    allocator = core.store.allocator
+    return {
+        "capacity": allocator.capacity,
+        "used": allocator.used,
+        "objects": len(core.store.objects),
+    }
+
+
+def _claim_name(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    """Reserve an actor's name before its creation; who was first wins."""
+    mine: bytes = filters["actor"]
+    owner = core.actors.claim(filters["namespace"], filters["name"], mine)
+    if owner == mine:
+        return {"actor": mine, "meta": b""}
+    return _handle(core, owner)
+
+
+def _unclaim_name(core: Scheduler, client: Client, filters: dict[str, Any]) -> None:
+    core.actors.unclaim(filters["actor"])
+
+
+def _find_actor(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    owner = core.actors.names.get((filters["namespace"], filters["name"]))
+    return {"actor": b"", "meta": b""} if owner is None else _handle(core, owner)
+
+
+def _handle(core: Scheduler, actor_id: bytes) -> dict[str, Any]:
+    actor = core.actor_of(actor_id)
+    if actor is None:  # claimed, its creation is on the way
+        return {"actor": actor_id, "meta": b""}
+    return {"actor": actor_id, "meta": core.actors.options(actor).meta}
+
+
+def _task_kind(core: Scheduler, client: Client, filters: dict[str, Any]) -> str:
+    """ "" for a task that is over."""
+    task = core.tasks.get(filters["task"])
+    return info(task).kind if task is not None else ""
+
+
+def _named_actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, str]]:
+    every = filters.get("all_namespaces", False)
+    return [
+        {"name": name, "namespace": namespace}
+        for namespace, name in core.actors.names
+        if every or namespace == filters.get("namespace", "")
+    ]
+
+
+def _actor_state(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    actor = core.actor_of(filters["actor"])
+    if actor is None:
+        return {"state": ActorState.DEAD.name, "restarts": 0, "handles": 0}
+    handle = core.store.objects.get(handle_id(actor.id))
+    return {
+        "state": actor.state.name,
+        "restarts": actor.restarts,
+        "handles": handle.count if handle is not None else 0,
+    }
+
+
+_ANSWERS: dict[str, Answer] = {
+    "tasks": _tasks,
+    "actors": _actors,
+    "workers": _workers,
+    "objects": _objects,
+    "nodes": _nodes,
+    "resources": _resources,
+    "store": _store,
+    "claim_name": _claim_name,
+    "unclaim_name": _unclaim_name,
+    "find_actor": _find_actor,
+    "named_actors": _named_actors,
+    "actor_state": _actor_state,
+    "task_kind": _task_kind,
+}

@@ -1,0 +1,194 @@
+"""What the head remembers: tasks, objects, actors, workers and the processes connected to it.
+
+Plain data with slots; the rules live in objects.py, dispatch.py, actors.py and scheduler.py. A
+`Task` outlives its end as the record the views ask for, stripped of its arguments.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+
+from .messages import ErrorRecord, TaskSpec, Value
+from .resources import Pool
+
+
+class TaskState(IntEnum):
+    WAITING = 0  # for arguments, or for its actor
+    READY = 1  # for a worker
+    RUNNING = 2  # sent to a worker
+    FINISHED = 3
+    FAILED = 4
+    CANCELLED = 5
+
+
+class TaskEvent(IntEnum):
+    ARGS_READY = 0
+    DISPATCHED = 1
+    RETURNED = 2  # handed back unstarted
+    RETRIED = 3
+    SUCCEEDED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+
+_S, _E = TaskState, TaskEvent
+
+#: Every change a task's state can make. What is not here is a bug in the head.
+TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
+    (_S.WAITING, _E.ARGS_READY): _S.READY,
+    (_S.WAITING, _E.FAILED): _S.FAILED,
+    (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
+    (_S.READY, _E.DISPATCHED): _S.RUNNING,
+    (_S.READY, _E.FAILED): _S.FAILED,
+    (_S.READY, _E.CANCELLED): _S.CANCELLED,
+    (_S.RUNNING, _E.RETURNED): _S.READY,
+    (_S.RUNNING, _E.RETRIED): _S.READY,
+    (_S.RUNNING, _E.SUCCEEDED): _S.FINISHED,
+    (_S.RUNNING, _E.FAILED): _S.FAILED,
+    (_S.RUNNING, _E.CANCELLED): _S.CANCELLED,
+}
+
+LIVE_STATES = (TaskState.WAITING, TaskState.READY, TaskState.RUNNING)
+
+
+class InvalidTransition(Exception):
+    """A state change that the table forbids, with the task's story."""
+
+
+class Task:
+    """One task, actor creation or actor call, from its submission on."""
+
+    __slots__ = (
+        "attempt", "cancelled", "children", "ended", "error", "kill_at", "lined", "missing", "owner",
+        "produced", "retries", "solo", "spec", "started", "state", "stream_dropped", "submitted",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
+        self.spec = spec
+        self.owner = owner  # the client that submitted it
+        self.state = TaskState.WAITING
+        self.missing = 0  # dependencies without a value
+        self.lined = False  # counted among its actor's queued calls
+        self.retries = spec.retries
+        self.attempt = 0
+        self.worker: Worker | None = None
+        self.solo = False  # never share a worker's queue: it was there when one crashed
+        self.cancelled = False  # somebody asked for its end
+        self.kill_at = 0.0  # when a request to end turns into a kill; 0: never
+        self.children: set[bytes] | None = None  # live tasks it submitted
+        self.produced = 0  # items of a stream
+        self.stream_dropped = -1  # position from which nobody wants the stream
+        self.submitted = now
+        self.started = 0.0
+        self.ended = 0.0
+        self.error = ""
+
+    def move(self, event: TaskEvent) -> None:
+        new = TRANSITIONS.get((self.state, event))
+        if new is None:
+            raise InvalidTransition(
+                f"task {self.spec.name} ({self.spec.id.hex()}) is {self.state.name} after "
+                f"{self.attempt} attempts and can't take {event.name}"
+            )
+        self.state = new
+
+
+class Object:
+    """An object's place in the table.
+
+    It lives while `count` > 0: references held by processes, by tasks that take it as an argument
+    and by objects that contain it. Its memory lives until `pins` is 0 too.
+    """
+
+    __slots__ = ("count", "dependents", "pins", "task", "value", "waiters")
+
+    def __init__(self, task: Task | None) -> None:
+        self.task = task
+        self.count = 0
+        self.pins = 0
+        self.value: Value | None = None
+        self.waiters: list[Client] | None = None
+        self.dependents: list[Task] | None = None
+
+
+class Client:
+    """A connected process: a driver, a worker, or a command-line visitor."""
+
+    __slots__ = ("blocks", "connected", "held", "id", "namespace", "outbox", "pid", "pins",
+                 "role", "watching")  # fmt: skip
+
+    def __init__(self, id: bytes, role: str, pid: int, namespace: str = "") -> None:
+        self.id = id
+        self.role = role
+        self.pid = pid
+        self.namespace = namespace
+        self.connected = True
+        self.held: dict[bytes, int] = {}  # references by object
+        self.pins: dict[bytes, int] = {}  # deliveries of memory not yet let go, by object
+        self.blocks: set[int] = set()  # allocated, not yet part of an object
+        self.outbox: list[Value] = []
+        self.watching = False
+
+
+class Worker(Client):
+    """A process that runs tasks. Before its `Hello` it is only planned (`connected` False)."""
+
+    __slots__ = ("actor", "blocked", "env", "gpus", "idle_since", "inflight", "known", "lease",
+                 "progress", "recalled", "retire", "served")  # fmt: skip
+
+    def __init__(self, id: bytes, env: str) -> None:
+        super().__init__(id, "worker", 0)
+        self.connected = False
+        self.env = env
+        self.inflight: dict[bytes, Task] = {}  # sent and not answered, the running one first
+        self.lease: Lease | None = None
+        self.blocked = False
+        self.actor: Actor | None = None
+        self.known: set[bytes] = set()  # functions it has the code of
+        self.progress = 0.0  # when it last started something, as far as the head knows
+        self.recalled = False
+        self.retire = False  # leaves when its task ends (max_calls)
+        self.served: dict[bytes, int] = {}
+        self.gpus: tuple[int, ...] | None = None
+        self.idle_since = 0.0
+
+
+class Lease:
+    """A worker's claim on resources while it runs tasks of one shape."""
+
+    __slots__ = ("held", "pool", "shape")
+
+    def __init__(self, shape: str, pool: Pool, held: str) -> None:
+        self.shape = shape
+        self.pool = pool
+        self.held = held  # canonical text of what it holds at the moment
+
+
+class ActorState(IntEnum):
+    PENDING = 0  # not created yet
+    ALIVE = 1
+    RESTARTING = 2
+    DEAD = 3
+
+
+class Actor:
+    """An actor with its queue: one line per caller, so that each caller's order is kept."""
+
+    __slots__ = ("creation", "death", "ending", "id", "inflight", "lines", "owner", "pending",
+                 "restarts", "restarts_left", "state", "worker")  # fmt: skip
+
+    def __init__(self, id: bytes, creation: Task, owner: bytes, restarts: int) -> None:
+        self.id = id
+        self.creation = creation
+        self.owner = owner
+        self.state = ActorState.PENDING
+        self.worker: Worker | None = None
+        self.lines: dict[bytes, deque[Task]] = {}
+        self.inflight: dict[bytes, Task] = {}
+        self.pending = 0  # calls in lines
+        self.restarts_left = restarts
+        self.restarts = 0
+        self.ending = False  # nobody holds a handle: leaves when its calls are done
+        self.death: ErrorRecord | None = None

@@ -1,0 +1,737 @@
+"""The head's mind: every decision of a session, without a socket, a clock or a process. Sans-IO.
+
+`handle(client, messages)` takes what one process said and returns what is to be done about it;
+`worker_died`, `disconnected` and `tick` take what the shell noticed by itself. Time and ids are
+handed in. Called from one thread.
+
+The parts:
+
+    scheduler.py   tasks: submission, results, retries, cancellation, who asked for what
+    store.py       objects: values, references, waiters, memory
+    dispatch.py    workers, leases, ready queues
+    actors.py      actors and their lines of calls
+    feed.py        what the views are told
+
+What always holds (`validate` checks it in the tests): leases never hold more than there is, except
+for CPUs of tasks that were blocked; each task ends exactly once; no count is negative; no ready
+task waits while a worker that fits idles.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from . import messages as m
+from . import queries, resources
+from .actors import ActorTable
+from .allocator import Allocator
+from .dispatch import POKE, Dispatcher
+from .feed import Feed
+from .ids import IdFactory, item_id, return_id
+from .instructions import Instruction, Send, SignalWorker, Stop
+from .records import LIVE_STATES, Actor, Client, Task, TaskEvent, TaskState, Worker
+from .store import ObjectTable, error_value
+from .wire import encode_one
+
+#: Seconds after which a cell's task that ignores its interruption is killed.
+PATIENCE = 1.5
+_STRIP = 256  # arguments longer than this are forgotten with the task's end
+
+
+class Scheduler:
+    """See the head comment. All methods append to `out`; `take` empties it."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        ids: IdFactory,
+        total: dict[str, float],
+        welcome: m.Welcome,
+        keep_warm: int = 256 * 2**20,
+    ) -> None:
+        self.clock = clock
+        self.out: list[Instruction] = []
+        self.welcome = welcome
+        self.tasks: dict[bytes, Task] = {}  # live ones
+        self.clients: dict[bytes, Client] = {}
+        self.functions: dict[bytes, m.RegisterFunction] = {}
+        self.feed = Feed(clock)
+        self.store = ObjectTable(
+            Allocator(welcome.capacity, keep_warm), self.out, self._settled, self._handles_gone
+        )
+        units = {name: resources.to_units(n) for name, n in total.items()}
+        self.pool = resources.Pool(units)
+        self.dispatcher = Dispatcher(
+            self.pool, int(total.get("GPU", 0)), self.out, clock, ids.task, self._arguments,
+            self._code, self._dispatched,
+        )  # fmt: skip
+        self.actors = ActorTable(self, self.out)
+        self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
+        self._deadlines: dict[bytes, Task] = {}  # tasks to be killed when their time is up
+        self._warned: set[str] = set()
+        self._handlers: dict[type, Callable[[Any, Any], None]] = {
+            m.TaskSpec: self._submit,
+            m.TaskFinished: self._finished,
+            m.Want: lambda c, msg: self.store.want(c, msg.ids),
+            m.Release: lambda c, msg: self.store.release(c, msg.ids),
+            m.AddRef: lambda c, msg: self.store.hold(c, msg.ids),
+            m.PutObject: self._put,
+            m.Blocked: self._blocked,
+            m.Unblocked: lambda c, msg: self.dispatcher.blocked(c, False),
+            m.TasksReturned: lambda c, msg: self._returned(c, msg.tasks),
+            m.RegisterFunction: lambda c, msg: self.functions.setdefault(msg.key, msg),
+            m.Unpin: self._unpin,
+            m.Allocate: self._allocate,
+            m.Abandon: lambda c, msg: self.store.abandon(c, msg.offset),
+            m.Cancel: self._cancel,
+            m.CancelCell: self._cancel_cell,
+            m.KillActor: self._kill_actor,
+            m.ActorExited: self._actor_exited,
+            m.Query: self._query,
+            m.Subscribe: self._subscribe,
+            m.Yielded: self._yielded,
+            m.Consumed: self._consumed,
+            m.DropStream: self._drop_stream,
+            m.Wrote: self._wrote,
+            m.Shutdown: lambda c, msg: self.out.append(Stop("shutdown was asked for")),
+        }
+
+    # -- what the shell calls ------------------------------------------------------------------
+
+    def handle(self, client_id: bytes, messages: list[Any]) -> list[Instruction]:
+        """What one connected process said, in order."""
+        client = self.clients.get(client_id)
+        if client is None:
+            return []
+        handlers = self._handlers
+        for message in messages:
+            handlers[type(message)](client, message)
+        return self._settle_turn()
+
+    def hello(self, hello: m.Hello) -> list[Instruction]:
+        """A process connected. A worker nobody planned, or a second one, is told to leave."""
+        if hello.role == "worker":
+            worker = self.dispatcher.workers.get(hello.id)
+            if worker is None or worker.connected:
+                return [Send(hello.id, m.Exit("not expected"))]
+            self.clients[hello.id] = worker
+            self.dispatcher.connected(worker, hello.pid)
+        else:
+            self.clients[hello.id] = Client(hello.id, hello.role, hello.pid, hello.namespace)
+        self.out.append(Send(hello.id, self.welcome))
+        return self._settle_turn()
+
+    def disconnected(self, client_id: bytes) -> list[Instruction]:
+        """A connection ended. The session ends with its last driver."""
+        client = self.clients.get(client_id)
+        if client is None:
+            return []
+        if isinstance(client, Worker):
+            # it is going or has lost its mind; `worker_died` does the rest
+            self.out.append(SignalWorker(client_id, signal.SIGKILL))
+            return self._settle_turn()
+        self._forget(client)
+        if client.role == "driver" and not any(c.role == "driver" for c in self.clients.values()):
+            self.out.append(Stop("the last driver left"))
+        return self._settle_turn()
+
+    def worker_died(self, worker_id: bytes, status: int) -> list[Instruction]:
+        """A worker's process has ended, and all it had sent was handled."""
+        worker = self.dispatcher.workers.get(worker_id)
+        if worker is None:
+            return []
+        reason = _death(status)
+        never_ran = not worker.connected
+        actor = worker.actor
+        tasks = self.dispatcher.gone(worker)
+        self._forget(worker)
+        if actor is not None:
+            self.actors.worker_lost(actor, tasks, reason)
+        elif tasks:
+            self._crashed(worker, tasks, reason)
+        elif never_ran and status not in (0, -signal.SIGKILL):
+            self._setup_failed(worker.env, reason)
+        return self._settle_turn()
+
+    def tick(self, now: float) -> list[Instruction]:
+        """Time has passed: see `next_tick`."""
+        self.dispatcher.due(now)
+        for task in [t for t in self._deadlines.values() if t.kill_at <= now]:
+            del self._deadlines[task.spec.id]
+            if task.state is TaskState.RUNNING and task.worker is not None:
+                self.out.append(SignalWorker(task.worker.id, signal.SIGKILL))
+        batch = self.feed.due(now)
+        if batch is not None:
+            self.out.extend(Send(w, batch) for w in self.feed.watchers)
+        return self._settle_turn()
+
+    def next_tick(self, now: float) -> float | None:
+        """Seconds until `tick` should be called, None if only an event can change anything."""
+        times = [
+            t for t in (self.dispatcher.next_due(now), self.feed.next_due(now)) if t is not None
+        ]
+        times += [max(0.0, t.kill_at - now) for t in self._deadlines.values()]
+        return min(times) if times else None
+
+    def start_workers(self, n: int) -> list[Instruction]:
+        for _ in range(n):
+            self.dispatcher.start()
+        return self._settle_turn()
+
+    def _settle_turn(self) -> list[Instruction]:
+        """Pass failures on, send ready tasks and waited-for objects; the instructions so far."""
+        while self._failing:
+            task, record = self._failing.popleft()
+            if task.ended == 0.0:
+                self.fail(task, record)
+        if self.dispatcher.ready:
+            self.dispatcher.run()
+        if self.store.full_outboxes:
+            for client in self.store.full_outboxes:
+                values, client.outbox = client.outbox, []
+                if client.connected:
+                    self.out.append(Send(client.id, m.Objects(values)))
+            self.store.full_outboxes.clear()
+        out = self.out[:]
+        self.out.clear()
+        return out
+
+    # -- submission ----------------------------------------------------------------------------
+
+    def _submit(self, client: Client, spec: m.TaskSpec) -> None:
+        task = Task(spec, client.id, self.clock())
+        self.tasks[spec.id] = task
+        store = self.store
+        if spec.kind == m.CREATION:
+            self.actors.create(client, task)
+        elif spec.returns == 1:
+            store.create(spec.id + b"\1\0\0\0", task, client)
+        else:
+            for i in range(1, (spec.returns if spec.returns >= 0 else 1) + 1):
+                store.create(return_id(spec.id, i), task, client)
+        failed: m.Value | None = None
+        for dep in spec.deps:
+            entry = store.incref(dep)
+            if entry.value is None:
+                task.missing += 1
+                if entry.dependents is None:
+                    entry.dependents = [task]
+                else:
+                    entry.dependents.append(task)
+            elif entry.value.error:
+                failed = entry.value
+        for inner in spec.contained:
+            store.incref(inner)
+        if spec.parent:
+            parent = self.tasks.get(spec.parent)
+            if parent is not None:
+                if parent.children is None:
+                    parent.children = set()
+                parent.children.add(spec.id)
+        if self.feed.watchers:
+            self.feed.note(task)
+        if failed is not None:
+            self._failing.append((task, self._inherited(task, failed)))
+        elif spec.kind == m.CALL:
+            self.actors.call(task)
+        elif task.missing == 0:
+            self._queue(task)
+
+    def _queue(self, task: Task) -> None:
+        task.move(TaskEvent.ARGS_READY)
+        spec = task.spec
+        if not self.pool.could_ever_fit(resources.decode(spec.resources)):
+            self._warn_infeasible(spec)
+        self.dispatcher.push(task)
+
+    def _warn_infeasible(self, spec: m.TaskSpec) -> None:
+        if spec.resources in self._warned:
+            return
+        self._warned.add(spec.resources)
+        have = ", ".join(f"{resources.to_float(n):g} {k}" for k, n in self.pool.total.items())
+        kind = "The actor" if spec.kind == m.CREATION else "The task"
+        text = (
+            f"{kind} {spec.name} asks for {resources.describe(spec.resources)}, which this "
+            f"session can never give (it has {have}). It waits until it is cancelled."
+        )
+        for client in self.clients.values():
+            if client.role == "driver":
+                self.out.append(Send(client.id, m.Warn(text)))
+
+    def _settled(self, task: Task, value: m.Value) -> None:
+        """An argument of `task` has its value."""
+        if task.ended:
+            return
+        task.missing -= 1
+        if value.error:
+            self._failing.append((task, self._inherited(task, value)))
+        elif task.missing == 0 and task.state is TaskState.WAITING:
+            if task.spec.kind == m.CALL:
+                self.actors.arguments_ready(task)
+            else:
+                self._queue(task)
+
+    def _inherited(self, task: Task, value: m.Value) -> m.ErrorRecord:
+        """The first cause, and through whom it came."""
+        record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
+        return msgspec.structs.replace(record, via=(*record.via, task.spec.name))
+
+    def _arguments(self, task: Task, worker: Worker) -> list[m.Value]:
+        values = []
+        for dep in task.spec.deps:
+            entry = self.store.objects[dep]
+            value = entry.value
+            assert value is not None
+            if value.offset >= 0:
+                self.store.pin(worker, entry, dep)
+            values.append(value)
+        return values
+
+    def _code(self, key: bytes) -> bytes:
+        return self.functions[key].payload
+
+    def _dispatched(self, task: Task, worker: Worker) -> None:
+        if task.spec.kind == m.CREATION:
+            actor = self.actors.actors[task.spec.actor]
+            actor.worker = worker
+            worker.actor = actor
+        if self.feed.watchers:
+            self.feed.note(task)
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def _finished(self, worker: Worker, message: m.TaskFinished) -> None:
+        task = self.tasks.get(message.task)
+        if task is None or task.worker is not worker or message.task not in worker.inflight:
+            self._abandon(worker, message.values)
+            return
+        if message.started:
+            task.started = message.started
+            if task.spec.kind == m.TASK:
+                self.dispatcher.took(task, message.ended - message.started)
+        status = message.status
+        if status == "error" and message.retryable and task.retries and not task.cancelled:
+            self._abandon(worker, message.values[1:])
+            self._leave_worker(task, worker)
+            self.use_retry(task)
+            if task.spec.kind == m.CALL:
+                self.actors.retry_call(task)
+            else:
+                self.dispatcher.push(task, front=True)
+            return
+        if status == "ok":
+            self._end(task, TaskEvent.SUCCEEDED, message.values, worker)
+        elif status == "cancelled":
+            self._end(task, TaskEvent.CANCELLED, self._spread(task, _cancelled(task)), worker)
+        elif status == "exit":
+            self._end(task, TaskEvent.SUCCEEDED, message.values, worker)
+        else:
+            task.error = message.error
+            value = message.values[0]
+            self._end(task, TaskEvent.FAILED, self._copies(task, value), worker)
+            if task.spec.kind == m.CREATION:
+                record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
+                self.actors.creation_failed(self.actors.actors[task.spec.actor], record)
+
+    def fail(self, task: Task, record: m.ErrorRecord) -> None:
+        """End a task that will not (any more) run."""
+        worker = task.worker
+        if not task.error:
+            task.error = record.cause_repr or record.message
+        event = TaskEvent.CANCELLED if record.kind == "cancelled" else TaskEvent.FAILED
+        unsent = task.state is not TaskState.RUNNING
+        self._end(task, event, self._spread(task, record), worker)
+        if task.spec.kind == m.CALL and unsent:
+            self.actors.call_dropped(task)
+        elif task.spec.kind == m.CREATION:
+            actor = self.actors.actors[task.spec.actor]
+            if actor.death is None:
+                self.actors.creation_failed(actor, record)
+
+    def _spread(self, task: Task, record: m.ErrorRecord) -> list[m.Value]:
+        return self._copies(task, error_value(b"", record))
+
+    def _copies(self, task: Task, error: m.Value) -> list[m.Value]:
+        """The same error for each thing the task was to return."""
+        spec = task.spec
+        if spec.kind == m.CREATION:
+            return []
+        replace = msgspec.structs.replace
+        if spec.returns == m.STREAMING:
+            at = task.produced
+            self._new_item(task, at)
+            task.produced = at + 1
+            return [replace(error, id=item_id(spec.id, at)), self._stream_end(task)]
+        count = spec.returns if spec.returns >= 0 else 1
+        return [replace(error, id=return_id(spec.id, i + 1)) for i in range(count)]
+
+    def _end(
+        self, task: Task, event: TaskEvent, values: list[m.Value], writer: Client | None
+    ) -> None:
+        """A task's last act: values settle, arguments are let go, the worker moves on."""
+        spec = task.spec
+        task.move(event)
+        task.ended = self.clock()
+        del self.tasks[spec.id]
+        if self._deadlines:
+            self._deadlines.pop(spec.id, None)
+        if spec.kind == m.CREATION and event is TaskEvent.SUCCEEDED:
+            # its arguments stay: a restart needs them
+            assert task.worker is not None
+            actor = self.actors.actors[spec.actor]
+            self.actors.created(actor)
+        for value in values:
+            self.store.settle(value.id, value, writer)
+        if spec.returns == m.STREAMING:
+            self._close_stream(task)
+        if spec.kind != m.CREATION:
+            self._let_go(task)
+        if spec.parent:
+            parent = self.tasks.get(spec.parent)
+            if parent is not None and parent.children is not None:
+                parent.children.discard(spec.id)
+        worker = task.worker
+        if worker is not None and spec.id in worker.inflight:
+            self._leave_worker(task, worker)
+            if spec.extra is not None and spec.extra.max_calls:
+                self._count_calls(worker, spec)
+        task.children = None
+        self.feed.end(task)
+
+    def _leave_worker(self, task: Task, worker: Worker) -> None:
+        self.dispatcher.finished(worker, task)
+        actor = worker.actor
+        if actor is not None and (actor.lines or actor.ending):
+            self.actors.call_done(actor)
+
+    def _let_go(self, task: Task) -> None:
+        """Drop the references a task held through its arguments."""
+        spec = task.spec
+        for dep in spec.deps:
+            self.store.decref(dep)
+        for inner in spec.contained:
+            self.store.decref(inner)
+        if len(spec.args) > _STRIP:
+            task.spec = msgspec.structs.replace(spec, args=b"")
+
+    def forget_creation(self, task: Task) -> None:
+        """An actor is dead for good: its constructor's arguments are not needed any more."""
+        self._let_go(task)
+
+    def revive(self, task: Task) -> None:
+        """Run an actor's creation again."""
+        task.state = TaskState.READY
+        task.ended = 0.0
+        task.worker = None
+        self.tasks[task.spec.id] = task
+
+    def use_retry(self, task: Task) -> None:
+        """Count a retry and make the task ready. The caller queues it."""
+        if task.retries > 0:
+            task.retries -= 1
+        task.move(TaskEvent.RETRIED)
+        task.worker = None
+        self.feed.note(task)
+
+    def _abandon(self, client: Client, values: list[m.Value]) -> None:
+        for value in values:
+            if value.offset >= 0:
+                self.store.abandon(client, value.offset)
+
+    def _count_calls(self, worker: Worker, spec: m.TaskSpec) -> None:
+        """`max_calls`: the worker leaves after so many calls of one function."""
+        assert spec.extra is not None
+        served = worker.served.get(spec.function, 0) + 1
+        worker.served[spec.function] = served
+        if served >= spec.extra.max_calls and worker.actor is None:
+            self.dispatcher.idle.get(worker.env, {}).pop(worker, None)
+            worker.retire = True
+            self.out.append(Send(worker.id, m.Exit("max_calls")))
+
+    def _crashed(self, worker: Worker, tasks: list[Task], reason: str) -> None:
+        """A worker died with these tasks. The first was running; the others may have been."""
+        for position, task in enumerate(tasks):
+            task.solo = True  # next time nobody shares its fate, nor its blame
+            if task.cancelled:
+                self.fail(task, _cancelled(task))
+            elif position and task.retries:
+                task.move(TaskEvent.RETRIED)
+                task.worker = None
+                self.dispatcher.push(task, front=True)
+            elif task.retries:
+                self.use_retry(task)
+                self.dispatcher.push(task, front=True)
+            else:
+                self.fail(
+                    task,
+                    m.ErrorRecord(
+                        "crashed",
+                        f"the worker that ran the task {task.spec.name} {reason}",
+                        name=task.spec.name,
+                        pid=worker.pid,
+                        task=task.spec.id,
+                        cell=task.spec.cell,
+                    ),
+                )
+
+    def _setup_failed(self, env: str, reason: str) -> None:
+        """A worker died before it said hello: don't fork for ever, fail what waits for it."""
+        for shape in self.dispatcher.shapes.values():
+            if shape.env == env:
+                for task in [t for t in shape.queue if t.state is TaskState.READY]:
+                    self.fail(
+                        task,
+                        m.ErrorRecord(
+                            "setup",
+                            f"a worker for {task.spec.name} could not be started: it {reason}",
+                            name=task.spec.name,
+                        ),
+                    )
+
+    def _forget(self, client: Client) -> None:
+        client.connected = False
+        self.clients.pop(client.id, None)
+        self.feed.unwatch(client.id)
+        self.actors.owner_gone(client)
+        self.store.drop_client(client)
+
+    # -- objects -------------------------------------------------------------------------------
+
+    def _put(self, client: Client, message: m.PutObject) -> None:
+        value = message.value
+        self.store.create(value.id, None, client)
+        self.store.settle(value.id, value, client)
+
+    def _unpin(self, client: Client, message: m.Unpin) -> None:
+        for object_id in message.ids:
+            self.store.unpin(client, object_id)
+
+    def _allocate(self, client: Client, message: m.Allocate) -> None:
+        offset = self.store.allocate(client, message.size)
+        if offset is None:
+            used, capacity = self.store.allocator.used, self.store.allocator.capacity
+            error = (
+                f"no room for an object of {message.size:,} bytes: {used:,} of the object "
+                f"store's {capacity:,} bytes are in use. Drop references to large objects "
+                "(del, or let them go out of scope), or start the session with a larger "
+                "object_store_memory."
+            )
+            self.out.append(Send(client.id, m.Reply(message.request, error=error)))
+        else:
+            self.out.append(Send(client.id, m.Reply(message.request, encode_one(offset))))
+
+    def _handles_gone(self, actor_id: bytes) -> None:
+        self.actors.handles_gone(actor_id)
+
+    # -- streams -------------------------------------------------------------------------------
+
+    def _new_item(self, task: Task, position: int) -> None:
+        """An item is held for the stream's consumer until it takes it or drops the stream."""
+        owner = self.clients.get(task.owner)
+        object_id = item_id(task.spec.id, position)
+        if owner is not None and task.stream_dropped < 0 and object_id not in self.store.objects:
+            self.store.create(object_id, task, owner)
+
+    def _yielded(self, worker: Worker, message: m.Yielded) -> None:
+        task = self.tasks.get(message.task)
+        if task is None or task.worker is not worker or message.position < task.produced:
+            self._abandon(worker, [message.value])  # a retry repeats what was there already
+            return
+        task.produced = message.position + 1
+        if task.stream_dropped >= 0:
+            self._abandon(worker, [message.value])
+            return
+        self._new_item(task, message.position)
+        self.store.settle(message.value.id, message.value, worker)
+
+    def _stream_end(self, task: Task) -> m.Value:
+        return m.Value(return_id(task.spec.id, 1), pickle.dumps(task.produced, 5))
+
+    def _close_stream(self, task: Task) -> None:
+        """The item after the last was perhaps waited for already: it will never be."""
+        object_id = item_id(task.spec.id, task.produced)
+        entry = self.store.objects.get(object_id)
+        owner = self.clients.get(task.owner)
+        if entry is not None and entry.value is None and owner is not None:
+            self.store.release(owner, [object_id])
+
+    def _consumed(self, client: Client, message: m.Consumed) -> None:
+        task = self.tasks.get(message.task)
+        if task is None:
+            return
+        if message.position == task.produced:
+            self._new_item(task, message.position)  # the next one is about to be wanted
+        extra = task.spec.extra
+        if extra is not None and extra.backpressure and task.worker is not None:
+            note = m.StreamConsumed(message.task, message.position)
+            self.out.append(Send(task.worker.id, note))
+
+    def _drop_stream(self, client: Client, message: m.DropStream) -> None:
+        task = self.tasks.get(message.task)
+        position = message.position
+        while True:
+            object_id = item_id(message.task, position)
+            if object_id not in client.held:
+                break
+            self.store.release(client, [object_id])
+            position += 1
+        if task is not None and task.stream_dropped < 0:
+            task.stream_dropped = message.position
+            if task.state is TaskState.RUNNING and task.worker is not None:
+                self.out.append(Send(task.worker.id, m.StopStream(message.task)))
+                self.out.append(SignalWorker(task.worker.id, POKE))
+            else:
+                self.fail(task, _cancelled(task))
+
+    # -- cancellation --------------------------------------------------------------------------
+
+    def _cancel(self, client: Client, message: m.Cancel) -> None:
+        task = self.tasks.get(message.object[:24])
+        if task is not None:
+            self.cancel(task, message.force, message.recursive)
+
+    def cancel(self, task: Task, force: bool, recursive: bool, patience: float = 0.0) -> None:
+        """Ask a task to end. `patience` > 0: seconds until a running one is killed."""
+        stack = [task]
+        while stack:
+            task = stack.pop()
+            if recursive and task.children:
+                stack.extend(t for t in map(self.tasks.get, task.children) if t is not None)
+            task.cancelled = True
+            if task.state is not TaskState.RUNNING:
+                if task.spec.kind != m.CREATION:
+                    self.fail(task, _cancelled(task))
+                continue
+            worker = task.worker
+            assert worker is not None
+            if task.spec.kind == m.CREATION:
+                continue
+            if force:
+                self.out.append(SignalWorker(worker.id, signal.SIGKILL))
+                continue
+            self.out.append(Send(worker.id, m.CancelTask(task.spec.id)))
+            self.out.append(SignalWorker(worker.id, POKE))
+            if patience and task.spec.kind == m.TASK:
+                task.kill_at = self.clock() + patience
+                self._deadlines[task.spec.id] = task
+
+    def _cancel_cell(self, client: Client, message: m.CancelCell) -> None:
+        tasks = [t for t in self.tasks.values() if t.spec.cell == message.cell]
+        tasks = [t for t in tasks if t.spec.kind != m.CREATION]
+        for task in tasks:
+            if task.ended == 0.0:
+                self.cancel(task, force=False, recursive=True, patience=PATIENCE)
+        self.out.append(Send(client.id, m.Reply(message.request, encode_one(len(tasks)))))
+
+    # -- workers' words ------------------------------------------------------------------------
+
+    def _blocked(self, worker: Worker, message: m.Blocked) -> None:
+        self._returned(worker, message.returned)
+        self.dispatcher.blocked(worker, True)
+
+    def _returned(self, worker: Worker, tasks: list[bytes]) -> None:
+        """Tasks come back unstarted."""
+        for task_id in reversed(tasks):
+            task = worker.inflight.pop(task_id, None)
+            if task is None:
+                continue
+            for dep in task.spec.deps:
+                self.store.unpin(worker, dep)
+            task.move(TaskEvent.RETURNED)
+            task.worker = None
+            task.attempt -= 1
+            self.dispatcher.push(task, front=True)
+        if len(worker.inflight) < 2:
+            self.dispatcher.pipelined.pop(worker, None)
+            worker.recalled = False
+        if not worker.inflight and worker.actor is None:
+            self.dispatcher.end_lease(worker)
+
+    def _kill_actor(self, client: Client, message: m.KillActor) -> None:
+        actor = self.actors.actors.get(message.actor)
+        if actor is not None:
+            self.actors.kill(actor, message.no_restart)
+
+    def _actor_exited(self, worker: Worker, message: m.ActorExited) -> None:
+        if worker.actor is not None:
+            self.actors.exited(worker.actor)
+
+    def _wrote(self, worker: Worker, message: m.Wrote) -> None:
+        for client in self.clients.values():
+            if client.role == "driver":
+                self.out.append(Send(client.id, m.Logs(message.lines)))
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def _query(self, client: Client, message: m.Query) -> None:
+        try:
+            data = encode_one(queries.answer(self, client, message.what, message.filters))
+            reply = m.Reply(message.request, data)
+        except queries.BadQuery as error:
+            reply = m.Reply(message.request, error=str(error))
+        self.out.append(Send(client.id, reply))
+
+    def _subscribe(self, client: Client, message: m.Subscribe) -> None:
+        if message.on:
+            batch = self.feed.watch(client.id, self.tasks.values())
+            self.out.append(Send(client.id, batch))
+        else:
+            self.feed.unwatch(client.id)
+
+    def actor_of(self, actor_id: bytes) -> Actor | None:
+        return self.actors.actors.get(actor_id)
+
+    # -- invariants ----------------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Check what must always hold between events. For tests."""
+        pool = self.pool
+        held: dict[str, int] = dict.fromkeys(pool.total, 0)
+        for worker in self.dispatcher.workers.values():
+            if worker.lease is None:
+                continue
+            for name, n in resources.decode(worker.lease.held).items():
+                if not (worker.blocked and name == "CPU"):
+                    held[name] = held.get(name, 0) + n
+        for name, n in pool.total.items():
+            assert pool.free[name] == n - held[name], f"{name}: accounts don't add up"
+            assert name == "CPU" or pool.free[name] >= 0, f"{name}: over-committed"
+        for task in self.tasks.values():
+            assert task.state in LIVE_STATES, f"{task.spec.name} is over, but listed as live"
+            if task.state is TaskState.RUNNING:
+                assert task.worker is not None
+                assert task.spec.id in task.worker.inflight
+        for object_id, entry in self.store.objects.items():
+            assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
+        for shape in self.dispatcher.shapes.values():
+            if any(t.state is TaskState.READY for t in shape.queue) and pool.fits(shape.amounts):
+                assert not self.dispatcher.idle.get(shape.env), "a fitting worker idles"
+
+
+def _cancelled(task: Task) -> m.ErrorRecord:
+    return m.ErrorRecord(
+        "cancelled",
+        f"the task {task.spec.name} was cancelled",
+        name=task.spec.name,
+        task=task.spec.id,
+        cell=task.spec.cell,
+    )
+
+
+def _death(status: int) -> str:
+    """How a process ended, for the end of a sentence."""
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = str(-status)
+        hint = " (perhaps the machine ran out of memory)" if -status == signal.SIGKILL else ""
+        return f"was killed by {name}{hint}"
+    return f"ended with exit code {status}"

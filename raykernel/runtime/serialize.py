@@ -1,0 +1,191 @@
+"""Values to bytes and back: pickle protocol 5 with buffers out of band.
+
+A serialized value is either a bare pickle (its first byte is 0x80), or, when the pickle refers to
+buffers (NumPy arrays, Arrow tables, anything with pickle 5 support):
+
+    "RKB1" | n: u32 | length of pickle: u64 | n lengths: u64 | pickle | buffers, each aligned to 64
+
+The layout is the same inside a message and in the arena. Reading makes no copy: the buffers handed
+to the unpickler are slices of the memory given, read-only, and keep it alive.
+
+Values of plain types take the C pickler; the rest goes through cloudpickle, which carries
+functions and classes of `__main__` and of notebooks by value. While a value is pickled, refs in it
+report their ids to the calling thread's collector: the object table must know what holds what.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import cloudpickle
+
+Buffer = bytes | bytearray | memoryview
+
+_HEAD = struct.Struct("<4sIQ")
+_MAGIC = b"RKB1"
+_ALIGN = 64
+_PLAIN_LEAVES = frozenset({int, float, str, bytes, bool, type(None), complex})
+_PLAIN_NODES = 64  # containers with more nodes than this aren't walked: the C pickler might fail
+
+
+class _Collector(threading.local):
+    ids: list[bytes] | None = None
+
+
+_collector = _Collector()
+_plain_types: set[type] = set(_PLAIN_LEAVES)
+_custom: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
+
+
+def note_ref(object_id: bytes) -> None:
+    """Called by a ref while it is pickled."""
+    if _collector.ids is not None:
+        _collector.ids.append(object_id)
+
+
+def add_plain_type(kind: type) -> None:
+    """Declare that instances of exactly this type pickle well without cloudpickle's help."""
+    _plain_types.add(kind)
+
+
+def register_custom(
+    kind: type, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]
+) -> None:
+    """Use these two functions for instances of `kind` in this process."""
+    _custom[kind] = (serializer, deserializer)
+
+
+def deregister_custom(kind: type) -> None:
+    _custom.pop(kind, None)
+
+
+class Serialized:
+    """A value ready to be written: pickle, raw buffers, and the refs inside."""
+
+    __slots__ = ("buffers", "contained", "pickle", "size")
+
+    def __init__(
+        self, data: bytes, buffers: list[memoryview] | None, contained: tuple[bytes, ...]
+    ) -> None:
+        self.pickle = data
+        self.buffers = buffers
+        self.contained = contained
+        self.size = len(data) if not buffers else _layout(len(data), buffers)
+
+    def to_bytes(self) -> bytes:
+        """All of it in one piece."""
+        return b"".join(self.chunks()) if self.buffers else self.pickle
+
+    def chunks(self) -> list[Buffer]:
+        """The pieces in order, padding included; together `size` bytes."""
+        if not self.buffers:
+            return [self.pickle]
+        sizes = [b.nbytes for b in self.buffers]
+        head = _HEAD.pack(_MAGIC, len(sizes), len(self.pickle))
+        head += struct.pack(f"<{len(sizes)}Q", *sizes)
+        out: list[Buffer] = [head, self.pickle]
+        at = len(head) + len(self.pickle)
+        for buffer in self.buffers:
+            pad = -at % _ALIGN
+            if pad:
+                out.append(bytes(pad))
+            out.append(buffer)
+            at += pad + buffer.nbytes
+        return out
+
+
+def _layout(pickled: int, buffers: Iterable[memoryview]) -> int:
+    sizes = [b.nbytes for b in buffers]
+    at = _HEAD.size + 8 * len(sizes) + pickled
+    for size in sizes:
+        at += -at % _ALIGN + size
+    return at
+
+
+def _is_plain(value: Any, budget: list[int]) -> bool:
+    kind = type(value)
+    if kind in _plain_types:
+        return True
+    if kind is tuple or kind is list:
+        budget[0] -= len(value)
+        return budget[0] >= 0 and all(_is_plain(v, budget) for v in value)
+    if kind is dict:
+        budget[0] -= 2 * len(value)
+        return budget[0] >= 0 and all(
+            _is_plain(k, budget) and _is_plain(v, budget) for k, v in value.items()
+        )
+    return False
+
+
+def _is_plain_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle, with the user's own serializers first."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        custom = _custom.get(type(obj))
+        if custom is not None:
+            serializer, deserializer = custom
+            return _apply, (deserializer, serializer(obj))
+        return super().reducer_override(obj)
+
+
+def _apply(deserializer: Callable[[Any], Any], state: Any) -> Any:
+    return deserializer(state)
+
+
+def serialize(value: Any) -> Serialized:
+    """Pickle `value`. Raises what its pickling raises; refs inside are in `contained`."""
+    if type(value) in _PLAIN_LEAVES:
+        return Serialized(pickle.dumps(value, 5), None, ())
+    outer, ids = _collector.ids, []
+    _collector.ids = ids
+    buffers: list[memoryview] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous: pickle it in band
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        if not _custom and (_is_plain(value, [_PLAIN_NODES]) or _is_plain_array(value)):
+            data = pickle.dumps(value, 5, buffer_callback=keep)
+        else:
+            with io.BytesIO() as file:
+                _Pickler(file, protocol=5, buffer_callback=keep).dump(value)
+                data = file.getvalue()
+    finally:
+        _collector.ids = outer
+    return Serialized(data, buffers or None, tuple(ids))
+
+
+def deserialize(data: Buffer) -> Any:
+    """The value of serialized bytes; its buffers are read-only slices of `data`."""
+    if data[0] == 0x80:
+        return pickle.loads(data)
+    view = memoryview(data).toreadonly()
+    magic, count, pickled = _HEAD.unpack_from(view)
+    if magic != _MAGIC:
+        raise ValueError("not a serialized value")
+    sizes = struct.unpack_from(f"<{count}Q", view, _HEAD.size)
+    at = _HEAD.size + 8 * count
+    body = view[at : at + pickled]
+    at += pickled
+    buffers = []
+    for size in sizes:
+        at += -at % _ALIGN
+        buffers.append(view[at : at + size])
+        at += size
+    return pickle.loads(body, buffers=buffers)

@@ -1,0 +1,23 @@
+"""What a session is started with: written by the driver, read by zygote, head and workers."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Settings(msgspec.Struct):
+    """Everything the session's processes need to know, as one JSON argument."""
+
+    name: str
+    folder: str
+    arena: str
+    capacity: int
+    job: str
+    driver: int  # process id
+    total: dict[str, float]
+    prestart: int
+    namespace: str
+    cwd: str
+    path: list[str]  # the driver's sys.path
+    preload: list[str]  # modules worth having before the first fork
+    env: dict[str, str] = {}  # environment variables of all workers

@@ -1,0 +1,77 @@
+"""Framing: many messages to a frame, a frame to a send.
+
+    frame = length (4 bytes, little endian, of what follows) + msgpack array of messages
+
+Sans-IO: `encode` gives bytes to send, a `Framer` takes received bytes and gives the messages that
+are complete. A frame that doesn't decode raises `WireError`; the connection is then of no use.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+_LENGTH = 4
+#: No frame is larger: values above INLINE_LIMIT go through the arena. A length beyond it means
+#: that the peer speaks something else.
+MAX_FRAME = 1 << 30
+
+_encoder = msgspec.msgpack.Encoder()
+M = TypeVar("M")
+
+
+class WireError(Exception):
+    """Bytes that are no frame of ours."""
+
+
+def encode(messages: list[Any]) -> bytearray:
+    """One frame that holds `messages`."""
+    frame = bytearray(_LENGTH)
+    _encoder.encode_into(messages, frame, _LENGTH)
+    frame[:_LENGTH] = (len(frame) - _LENGTH).to_bytes(_LENGTH, "little")
+    return frame
+
+
+class Framer(Generic[M]):
+    """Cuts a byte stream into messages of the union `kind`."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decode = msgspec.msgpack.Decoder(list[kind]).decode
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[M]:
+        """Messages completed by `data`, in order. Owned by the caller; thread-unsafe."""
+        buffer = self._buffer
+        if buffer:
+            buffer += data
+            view = memoryview(buffer)
+        else:
+            view = memoryview(data)
+        end, start = len(view), 0
+        out: list[M] = []
+        try:
+            while end - start >= _LENGTH:
+                size = int.from_bytes(view[start : start + _LENGTH], "little")
+                if size > MAX_FRAME:
+                    raise WireError(f"frame of {size} bytes")
+                stop = start + _LENGTH + size
+                if stop > end:
+                    break
+                try:
+                    messages = self._decode(view[start + _LENGTH : stop])
+                except msgspec.DecodeError as error:
+                    raise WireError(str(error)) from error
+                out = out + messages if out else messages
+                start = stop
+            rest = bytes(view[start:]) if start < end else b""
+        finally:
+            view.release()
+        if buffer or rest:
+            self._buffer = bytearray(rest)
+        return out
+
+
+def encode_one(value: Any) -> bytes:
+    """A single struct, for values that travel as opaque bytes inside messages."""
+    return _encoder.encode(value)

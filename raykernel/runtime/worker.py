@@ -1,0 +1,361 @@
+"""A worker: a process that runs tasks, one after the other in its main thread, or lives as an actor.
+
+    main thread   reads the socket while idle; runs tasks; a blocked `get` reads the socket too
+    flusher       started on the first output or queued message, sends what waits
+    actor with concurrency: threads or an event loop run the calls, the main thread only reads
+
+While user code runs nobody reads the socket. What can't wait (a cancellation, a recall of queued
+tasks) is therefore announced by a signal, SIGURG: its handler reads what has arrived. If the main
+thread is in the middle of the engine's own work then, the guard defers the handler until it is out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import gc
+import inspect
+import os
+import signal
+import sys
+import time
+from collections import deque
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from . import context, execute, guard
+from . import messages as m
+from .client import Client, ConnectionLost
+from .concurrency import Concurrent, make_concurrent
+from .context import Running
+from .dispatch import POKE
+from .guard import Guard
+from .settings import Settings
+from .taskio import Outbox, TaskStream
+
+_FLUSH = 0.001  # results wait for company at most this long
+
+
+class _Client(Client):
+    """A client whose blocking waits tell the head that the CPU is free."""
+
+    worker: Worker
+
+    def before_wait(self) -> None:
+        self.worker.before_wait()
+
+    def after_wait(self) -> None:
+        self.worker.after_wait()
+
+
+class Worker:
+    """The main thread's state. Everything here is touched by that thread only, except where said."""
+
+    def __init__(self, settings: Settings, worker_id: bytes) -> None:
+        self.inbox: deque[m.RunTask] = deque()
+        self.functions = execute.Functions()
+        self.running: Running | None = None
+        self.in_user_code = False
+        self.cancelled = b""  # the running task, if somebody asked for its end
+        self.leaving = ""
+        self.blocked = 0
+        self.instance: Any = None
+        self.concurrent: Concurrent | None = None
+        self.consumed: dict[bytes, int] = {}
+        self.stopped_streams: set[bytes] = set()
+        self._mean: dict[bytes, float] = {}
+        self._last_sent = 0.0
+        self.guard = Guard(swap_sigint=False)
+        self.guard.on_strike = self._heed
+        self.client = _Client(
+            os.path.join(settings.folder, "head.sock"), "worker", worker_id, os.getpid(),
+            settings.namespace, self.guard, self._hear,
+        )  # fmt: skip
+        self.client.worker = self
+        self.outbox = Outbox(self.client.post)
+        execute.actor_instance = lambda: self.instance
+        signal.signal(POKE, self._poked)
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Read and run until told to leave or the head is gone."""
+        client, inbox = self.client, self.inbox
+        while True:
+            if inbox:
+                self._start(inbox.popleft())
+                continue
+            if self.leaving and (self.concurrent is None or self.concurrent.idle()):
+                break
+            client.flush()
+            self._last_sent = time.perf_counter()
+            seen = client.turn()
+            if not inbox:
+                client.pump(seen, 0.05 if self.leaving else None)
+        client.flush()
+
+    def _hear(self, message: Any) -> None:
+        """A message for the worker. Called by whichever thread reads."""
+        kind = type(message)
+        if kind is m.RunTask:
+            if message.code:
+                self.functions.learn(message.spec.function, message.code)
+            if self.blocked and self.instance is None:
+                self._hand_back([message])
+            else:
+                self.inbox.append(message)
+        elif kind is m.CancelTask:
+            self._cancel(message.task)
+        elif kind is m.Recall:
+            self._recall()
+        elif kind is m.StreamConsumed:
+            self.consumed[message.task] = message.position
+        elif kind is m.StopStream:
+            self.stopped_streams.add(message.task)
+        elif kind is m.Exit:
+            self.leaving = message.reason or "told to"
+        elif message is None:
+            os._exit(1)  # the head is gone: nothing that runs here is of use to anybody
+
+    def _poked(self, number: int, frame: FrameType | None) -> None:
+        if self.guard.deferring:
+            self.guard.note()
+        else:
+            self._heed()
+
+    def _heed(self) -> None:
+        """Read what has arrived, then strike the running task if it is to end."""
+        with self.guard:  # not again while we are at it
+            self.client.poll_now()
+        running = self.running
+        if self.in_user_code and running is not None and running.spec.id == self.cancelled:
+            if self.guard.deferring:
+                return
+            raise KeyboardInterrupt
+
+    def _cancel(self, task: bytes) -> None:
+        if self.concurrent is not None and self.concurrent.cancel(task):
+            return
+        for message in self.inbox:
+            if message.spec.id == task:
+                self.inbox.remove(message)
+                self.client.queue(m.TaskFinished(task, [], "cancelled"))
+                self.client.flush()
+                return
+        if self.running is not None and self.running.spec.id == task:
+            self.cancelled = task
+
+    def _recall(self) -> None:
+        """The running task takes long: send what is done, hand back what has not started."""
+        if self.instance is not None:
+            return
+        waiting = []
+        with contextlib.suppress(IndexError):
+            while True:
+                waiting.append(self.inbox.popleft())
+        self._hand_back(waiting)
+
+    def _hand_back(self, messages: list[m.RunTask]) -> None:
+        ids = [message.spec.id for message in messages]
+        self.client.queue(m.TasksReturned(ids))
+        self.client.flush()
+
+    # -- blocking ------------------------------------------------------------------------------
+
+    def before_wait(self) -> None:
+        if self.concurrent is not None or not guard.is_main_thread():
+            return
+        self.blocked += 1
+        if self.blocked == 1 and self.running is not None:
+            waiting = list(self.inbox) if self.instance is None else []
+            if waiting:
+                self.inbox.clear()
+            self.client.queue(m.Blocked([w.spec.id for w in waiting]))
+            self.client.flush()
+
+    def after_wait(self) -> None:
+        if self.concurrent is not None or not guard.is_main_thread():
+            return
+        self.blocked -= 1
+        if self.blocked == 0 and self.running is not None:
+            self.client.queue(m.Unblocked())
+            self.client.flush()
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def _start(self, message: m.RunTask) -> None:
+        spec = message.spec
+        running = Running(spec, message.attempt, message.gpus)
+        if message.gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))
+        if self.concurrent is not None and spec.kind == m.CALL:
+            self.concurrent.start(running, message.values)
+            return
+        self._flush_before(spec)
+        client = self.client
+        self.running = running
+        context.set_main(running)
+        context.enter(running)
+        started = time.time()
+        outcome: m.TaskFinished | None = None
+        try:
+            try:
+                self.in_user_code = True
+                args, kwargs = execute.arguments(client, spec, message.values)
+                function = self._function(spec)
+                if spec.returns == m.STREAMING:
+                    outcome = self._stream(running, function(*args, **kwargs))
+                else:
+                    value = function(*args, **kwargs)
+                    if inspect.iscoroutine(value):
+                        value = _run_coroutine(value)
+            finally:
+                self.in_user_code = False
+            del args, kwargs
+        except BaseException as error:
+            cancelled = isinstance(error, KeyboardInterrupt) and self.cancelled == spec.id
+            outcome = execute.failure(running, error, started, cancelled)
+            del error
+        else:
+            if spec.kind == m.CREATION:
+                self._born(spec, value)
+            if outcome is None:
+                outcome = execute.success(client, running, value, started)
+                del value
+        self.running = None
+        context.set_main(None)
+        context.enter(None)
+        self.cancelled = b""
+        self._finish(spec, outcome)
+
+    def _finish(self, spec: m.TaskSpec, outcome: m.TaskFinished) -> None:
+        self.outbox.send()
+        self.client.queue(outcome)
+        if spec.function:
+            took = outcome.ended - outcome.started
+            self._mean[spec.function] = took
+            if took > 0.05:
+                gc.collect(0)
+        if outcome.status == "exit":
+            self.exit_actor()
+
+    def _flush_before(self, spec: m.TaskSpec) -> None:
+        """Don't let finished results wait for a task that may be long."""
+        quick = self._mean.get(spec.function, 1.0) < _FLUSH
+        now = time.perf_counter()
+        if not quick or now - self._last_sent > _FLUSH:
+            self.client.flush()
+            self._last_sent = now
+
+    def _function(self, spec: m.TaskSpec) -> Any:
+        if spec.kind == m.CALL:
+            return actor_method(self.instance, spec.method)
+        return self.functions.get(spec.function)
+
+    def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
+        execute.check_stream(running.spec, generator)
+        return execute.stream(self.client, running, generator, self._room(running.spec))
+
+    def _room(self, spec: m.TaskSpec) -> Any:
+        """Blocks while the consumer of a stream is too far behind; False once it is gone."""
+        limit = spec.extra.backpressure if spec.extra is not None else 0
+        client = self.client
+
+        def wait(position: int) -> bool:
+            with client.guard:
+                while spec.id not in self.stopped_streams:
+                    if not limit or position - self.consumed.get(spec.id, 0) < limit:
+                        return True
+                    client.flush()
+                    if client.guard.noted:
+                        client.guard.deliver()
+                    seen = client.turn()
+                    if position - self.consumed.get(spec.id, 0) < limit:
+                        return True
+                    client.pump(seen, None)
+            return False
+
+        return wait
+
+    # -- actors --------------------------------------------------------------------------------
+
+    def _born(self, spec: m.TaskSpec, instance: Any) -> None:
+        self.instance = instance
+        assert spec.extra is not None
+        assert spec.extra.actor is not None
+        self.concurrent = make_concurrent(spec.extra.actor, self)
+
+    def exit_actor(self) -> None:
+        """The actor leaves of its own will: say so, and go once that is sent."""
+        self.client.queue(m.ActorExited())
+        self.client.flush()
+        self.inbox.clear()
+        self.leaving = "exit_actor"
+
+
+def actor_method(instance: Any, name: str) -> Any:
+    """An actor's method, or one of those every actor has."""
+    if name == "__ray_ready__":
+        return lambda: True
+    if name == "__ray_call__":
+        return lambda function, *args, **kwargs: function(instance, *args, **kwargs)
+    if name == "__ray_terminate__":
+        return _terminate
+    return getattr(instance, name)
+
+
+def _terminate() -> None:
+    raise execute.ActorExit
+
+
+def _run_coroutine(coroutine: Any) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
+def main(settings: Settings, worker_id: bytes, env: str) -> None:
+    """Entry of a worker process, forked from the zygote."""
+    guard.after_fork()
+    log = os.open(
+        os.path.join(settings.folder, "logs", f"worker-{os.getpid()}.log"),
+        os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+        0o600,
+    )
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    faulthandler.enable(log)
+    os.environ.update(settings.env)
+    apply_environment(env)
+    try:
+        worker = Worker(settings, worker_id)
+    except OSError:
+        return  # the head is gone already
+    context.engine = context.make_worker_engine(worker.client)
+    sys.stdout = TaskStream(worker.outbox, "stdout", 1)  # type: ignore[assignment]
+    sys.stderr = TaskStream(worker.outbox, "stderr", 2)  # type: ignore[assignment]
+    try:
+        worker.run()
+        atexit._run_exitfuncs()
+        worker.outbox.send()
+        worker.client.flush()
+    except ConnectionLost:
+        pass
+
+
+def apply_environment(env: str) -> None:
+    """Apply a runtime environment's variables and working directory to this process."""
+    if not env:
+        return
+    wanted = msgspec.json.decode(env)
+    for name, value in wanted.get("env_vars", {}).items():
+        os.environ[name] = os.path.expandvars(value)
+    folder = wanted.get("working_dir")
+    if folder:
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+    for path in reversed(wanted.get("py_modules", [])):
+        sys.path.insert(0, path)
