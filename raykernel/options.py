@@ -46,6 +46,8 @@ def _count(infinite: bool = True) -> Check:
             )
         raise ValueError(f"The keyword '{name}' only accepts None, 0 or a positive integer")
 
+    return check
+
 
 def _amount(name: str, value: Any) -> None:
     _of_type(int, float)(name, value)
