@@ -211,6 +211,11 @@ class View {
       const step = Math.max(-60, Math.min(60, event.deltaY));
       this.zoom(Math.exp(-step / 180), event.offsetX, event.offsetY, true);
     }, { passive: false });
+    this.root.addEventListener("focusin", (event) => {
+      this.focused = event.target;
+      this.blurred = Infinity;
+    });
+    this.root.addEventListener("focusout", () => { this.blurred = performance.now(); });
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(this.stage);
     this.onTheme = () => this.dirty();
@@ -219,6 +224,12 @@ class View {
       this.themed.observe(node, { attributes: true });
     }
     this.dark.addEventListener("change", this.onTheme);
+  }
+
+  /** After a move to another place in the page, which takes the focus away. */
+  refocus() {
+    const lost = this.focused && document.activeElement === document.body;
+    if (lost && !(performance.now() - this.blurred > 100)) this.focused.focus({ preventScroll: true });
   }
 
   update() {
@@ -525,6 +536,7 @@ class View {
     this.ink = style.color;
     this.dim = style.getPropertyValue("--rk-dim").trim() || this.ink;
     this.focus = style.getPropertyValue("--rk-focus").trim() || this.ink;
+    this.paper = style.backgroundColor;
     this.face = style.fontFamily;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
@@ -624,6 +636,8 @@ class View {
       pen.fill();
     } else {
       rounded(pen, 1, 1, 20, 20, 5);
+      pen.fillStyle = this.paper; // edges pass behind
+      pen.fill();
       pen.globalAlpha = 0.14;
       pen.fillStyle = look.color;
       pen.fill();
@@ -648,7 +662,7 @@ class View {
     pen.save();
     pen.translate(row[X], row[Y]);
     rounded(pen, 0, 0, w, h, 8);
-    pen.fillStyle = getComputedStyle(this.root).backgroundColor;
+    pen.fillStyle = this.paper;
     pen.fill();
     pen.globalAlpha = 0.05;
     pen.fillStyle = this.ink;
@@ -780,6 +794,7 @@ function inhabit(store) {
     homes.set(home, view);
     home.classList.add("rk-inhabited");
     home.append(view.root);
+    view.refocus();
     store.model.send({ hello: "in place" });
   };
   const search = (node) => {

@@ -12,11 +12,14 @@ forms of the output, and `update_display_data` swaps them in place:
                  `------------------------ new tasks -------------------------'
 
 In JupyterLab and Notebook 7 the static form does not end the exploring: the module (graph.js)
-finds the static picture in the page and draws the live view in its place, as long as the kernel
-lives. Once it reports that it can, the output stays static in the document for good, so that the
-file is right at any moment, even if it is saved in mid-run or the page is reloaded, and is
-refreshed whenever the work comes to rest. Elsewhere (VS Code, Colab) the two forms alternate.
-Executed by nbclient, where no browser ever answers, each cell's end leaves the static form.
+finds the static picture in the page and draws the live view in its place, for as long as the
+kernel lives. Once it reports that it can, the output stays static in the document for good, so
+that the file is right even if it is saved in mid-run, and survives a reload of the page; the
+picture in it is refreshed every `REFRESH_EVERY` and when the work comes to rest. (JupyterLab
+forgets where displays are when its page is reloaded: from then on the live view still follows,
+but the picture in the file stays as it was until the graph is displayed again.) Elsewhere, as in
+VS Code and Colab, the two forms alternate. Executed by nbclient, where no browser ever answers,
+the end of each cell leaves the static form.
 
 Threads: the engine's IO thread only queues batches; everything else happens in `step`, on the
 view's pump or in the kernel's main thread at a cell's end, one at a time under `_turn`.
@@ -29,6 +32,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anywidget
 import traitlets
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
 IDLE = 1.0  # seconds without live tasks after which work counts as ended
 SNAPSHOT_EVERY = 2.0  # seconds; in between, changes travel as deltas
+REFRESH_EVERY = 10.0  # seconds, for the static picture behind a live view
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -85,14 +90,15 @@ class GraphView(anywidget.AnyWidget):
         *,
         publish: Publish | None = None,
         pump: Callable[[Step], Pump] = ThreadPump,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         style = {"looks": LOOKS, "sizes": SIZES}
-        super().__init__(style_table=style)
-        self.view_id = self.model_id or f"graph-{id(self):x}"
+        super().__init__(style_table=style, view_id=uuid4().hex)
         self._engine = engine
         self._cell = cell
         self._publish = publish
         self._make_pump = pump
+        self._clock = clock
         self._pump: Pump | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._model = GraphModel()
@@ -102,7 +108,8 @@ class GraphView(anywidget.AnyWidget):
         self._shown = False
         self._closed = False
         self._form = ""  # of the output: "" before it is shown, "live", "static"
-        self._drawn = -1  # the model's version in the static form that was published last
+        self._drawn = -1  # the model's version that was published last
+        self._put_at = 0.0
         self._answered = False  # a browser has drawn the widget
         self._in_place = False  # and draws it over the static picture
         self._idle_since: float | None = None
@@ -129,7 +136,7 @@ class GraphView(anywidget.AnyWidget):
         self._shown = True
         self._unsubscribe = self._engine.subscribe(self._receive, self._cell)
         self._recall()
-        self._tell(time.monotonic())
+        self._tell(self._clock())
         self._put("live", update=False)
         if shell is not None:
             shell.events.register("post_run_cell", self._cell_ended)
@@ -197,7 +204,8 @@ class GraphView(anywidget.AnyWidget):
                     self._put("static")
                 return None
             if self._in_place:
-                if self._form != "static":
+                stale = self._drawn != self._model.version
+                if self._form != "static" or (stale and now - self._put_at >= REFRESH_EVERY):
                     self._put("static")
             elif self._form == "static" and self._answered and self._drawn != self._model.version:
                 self._put("live")
@@ -246,12 +254,12 @@ class GraphView(anywidget.AnyWidget):
     def _bundle(self, form: str) -> dict[str, Any]:
         data: dict[str, Any] = dict(svg.bundle(self._model, "" if self._closed else self.view_id))
         if form == "live":
-            data[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self.view_id}
+            data[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return data
 
     def _put(self, form: str, update: bool = True) -> None:
         with self._turn:
-            self._form, self._drawn = form, self._model.version
+            self._form, self._drawn, self._put_at = form, self._model.version, self._clock()
             publish = self._publish or _publish
             publish(self._bundle(form), f"raykernel-graph-{self.view_id}", update)
 
@@ -266,21 +274,21 @@ class GraphView(anywidget.AnyWidget):
     def _cell_ended(self, _result: Any = None) -> None:
         """In the kernel's main thread after a cell, while its output is still being recorded."""
         with self._turn:
-            if self._closed:
-                return
             self._take()
-            if self._model.live:
-                # The feed lags a tenth of a second; the cell's own tasks have ended by now.
-                try:
-                    self._recall()
-                except Exception:  # whatever an engine raises once its session has ended
-                    self.close()
-                    return
-            if self._drawn != self._model.version or self._form == "live":
-                if self._model.version != self.snapshot.get("version"):
-                    self._tell_all(time.monotonic())
-                if not self._answered or not self._model.live:
-                    self._put("static")
+            live = self._model.live
+        if live:
+            # The feed lags a tenth of a second; the cell's own tasks have ended by now.
+            try:
+                self._recall()
+            except Exception:  # whatever an engine raises once its session has ended
+                self.close()
+        with self._turn:
+            if self._closed or (self._drawn == self._model.version and self._form == "static"):
+                return
+            if self._model.version != self.snapshot.get("version"):
+                self._tell_all(self._clock())
+            if not self._answered or not self._model.live:
+                self._put("static")
 
 
 def _shell() -> Any:
