@@ -34,7 +34,11 @@ def status_text(engine: Engine) -> str:
     states = ", ".join(f"{tasks[state]:,} {state.lower()}" for state in STATES if tasks[state])
     rows = [
         ("session", f"{engine.session} ({engine.name} engine)"),
-        *((name, _use(name, resources)) for name in sorted(resources["total"], key=_order)),
+        *(
+            (name, _use(name, resources))
+            for name in sorted(resources["total"], key=_order)
+            if not name.startswith("node:")  # which only serves to place tasks
+        ),
         (
             "objects",
             f"{store['objects']:,}, {size(store['used'])} of {size(store['capacity'])} used",

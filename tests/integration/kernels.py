@@ -9,9 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from jupyter_client.manager import KernelManager
+from jupyter_core.utils import ensure_event_loop
 
 Message = dict[str, Any]
 PATIENCE = 60.0
+
+#: jupyter_client and nbclient keep one event loop per process. Made here, before any test, it is
+#: no test's leak.
+LOOP = ensure_event_loop()
 
 
 class Kernel:
