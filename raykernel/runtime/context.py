@@ -28,12 +28,14 @@ make_worker_engine: Callable[[Any], Any]
 class Running:
     """The task that code runs for, in a worker."""
 
-    __slots__ = ("attempt", "gpus", "spec")
+    __slots__ = ("attempt", "gpus", "keep", "spec")
 
     def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
         self.spec = spec
         self.attempt = attempt
         self.gpus = gpus
+        #: refs that must outlive the sending of the result they are in
+        self.keep: Any = None
 
 
 _running: ContextVar[Running | None] = ContextVar("raykernel_running", default=None)

@@ -81,8 +81,9 @@ def arguments(
     return args, kwargs
 
 
-def results(client: Client, spec: m.TaskSpec, value: Any) -> list[m.Value]:
+def results(client: Client, running: Running, value: Any) -> list[m.Value]:
     """A task's return value as the objects it promised. Raises ValueError on a wrong number."""
+    spec = running.spec
     count = spec.returns
     if count == 1 or spec.kind == m.CREATION:
         if spec.kind == m.CREATION:
@@ -91,9 +92,8 @@ def results(client: Client, spec: m.TaskSpec, value: Any) -> list[m.Value]:
     if count == 0:
         return []
     if count == m.DYNAMIC:
-        refs = [client.put(serialize(item)) for item in value]
-        made = client.make_value(return_id(spec.id, 1), serialize_dynamic(refs))
-        return [made]
+        running.keep = made = make_dynamic([client.put(serialize(item)) for item in value])
+        return [client.make_value(return_id(spec.id, 1), serialize(made))]
     try:
         parts = list(value)
     except TypeError:
@@ -114,10 +114,6 @@ def results(client: Client, spec: m.TaskSpec, value: Any) -> list[m.Value]:
 
 #: Set by the API: turns ids into the value a "dynamic" task returns.
 make_dynamic: Callable[[list[bytes]], Any] = list
-
-
-def serialize_dynamic(ids: list[bytes]) -> Any:
-    return serialize(make_dynamic(ids))
 
 
 def stream(
@@ -159,7 +155,7 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
     """The outcome of a call that returned. What can't be sent makes it a failure."""
     ended = time.time()
     try:
-        values = results(client, running.spec, value)
+        values = results(client, running, value)
     except BaseException as error:
         return failure(running, error, started)
     return m.TaskFinished(running.spec.id, values, started=started, ended=ended)

@@ -224,11 +224,11 @@ class Worker:
                 self._born(spec, value)
             if outcome is None:
                 outcome = execute.success(client, running, value, started)
-                del value
         self.running = None
         context.set_main(None)
         context.enter(None)
         self.cancelled = b""
+        # `value` lives until the outcome is queued: the refs in it must not go before
         self._finish(spec, outcome)
 
     def _finish(self, spec: m.TaskSpec, outcome: m.TaskFinished) -> None:
