@@ -90,22 +90,27 @@ class Footprint:
 
 
 def leftovers(before: Footprint, seconds: float, known: Collection[str] = ()) -> list[str]:
-    """What is still there of everything begun since `before`, once `seconds` are over.
+    """What was begun since `before`, is there now, and still is once `seconds` are over.
 
     Returns as soon as nothing is but what is `known`. If `before` already held processes, only
-    strays count.
+    strays count. What comes while waiting is not counted: what a test left behind is there at its
+    end, while another run's session may begin at any time.
     """
     deadline = time.monotonic() + seconds
+    left = _grown(before)
     while True:
-        now = Footprint.take()
-        grown = now.strays_since(before) if before.processes else now.grown_since(before)
-        left = [name for name in grown if name not in known]
-        if not left:
-            return []
-        if time.monotonic() >= deadline:
+        left = [name for name in left if name not in known]
+        if not left or time.monotonic() >= deadline:
             return left
         gc.collect()  # an unreachable socket is closed, and an unreachable view unmapped, by it
         time.sleep(0.02)
+        grown = _grown(before)
+        left = [name for name in left if name in grown]
+
+
+def _grown(before: Footprint) -> list[str]:
+    now = Footprint.take()
+    return now.strays_since(before) if before.processes else now.grown_since(before)
 
 
 def end_strays(before: Footprint) -> None:
