@@ -49,7 +49,9 @@ class CellTracker:
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._latest = ""
         self._running: list[str] = []
+        self._ending = ""
         self._unnumbered = 0
+        self._start_hooks: list[Callable[[Cell], None]] = []
         self._end_hooks: list[EndHook] = []
 
     def install(self) -> None:
@@ -67,6 +69,10 @@ class CellTracker:
         if context.cell_source == self.current:
             context.cell_source = None
 
+    def on_start(self, hook: Callable[[Cell], None]) -> None:
+        """Call `hook(cell)` where a cell begins, in its event loop if it has one."""
+        self._start_hooks.append(hook)
+
     def on_end(self, hook: EndHook) -> None:
         """Call `hook(cell, interrupted)` in the cell's thread when a cell has ended."""
         self._end_hooks.append(hook)
@@ -79,6 +85,10 @@ class CellTracker:
     def running(self) -> Cell | None:
         """The cell being executed now, the innermost if they nest."""
         return self.get(self._running[-1]) if self._running else None
+
+    def foreground(self) -> Cell | None:
+        """The cell that the front end waits for: it runs, or its end hooks are being called."""
+        return self.get(self._ending) if self._ending else self.running()
 
     def is_running(self, cell: str) -> bool:
         return cell in self._running
@@ -100,6 +110,8 @@ class CellTracker:
     def _started(self, info: Any) -> None:
         # `In` gets this cell's text right after this event, at the index of its number.
         self._enter(len(self._shell.user_ns.get("In", ())) if info.store_history else 0)
+        for hook in list(self._start_hooks):
+            hook(self.get(self._latest))
 
     def _enter(self, number: int) -> None:
         header = self._request_header()
@@ -136,8 +148,12 @@ class CellTracker:
         interrupted = result is None or isinstance(
             error, KeyboardInterrupt | asyncio.CancelledError
         )
-        for hook in list(self._end_hooks):
-            hook(self.get(ended), interrupted)
+        self._ending = ended
+        try:
+            for hook in list(self._end_hooks):
+                hook(self.get(ended), interrupted)
+        finally:
+            self._ending = ""
 
     def _kernel(self) -> Any:
         return getattr(self._shell, "kernel", None)

@@ -14,6 +14,7 @@ import difflib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -28,6 +29,7 @@ from IPython.core.magic import (
 from raykernel import api, remote_cell
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
+from raykernel.heartbeat import keep_awake
 from raykernel.magic_options import PARSERS, REMOTE, complete, parse, parse_remote, usage
 from raykernel.output import publisher
 from raykernel.reporter import Reporter
@@ -70,6 +72,7 @@ class Notebook:
         shell = self.shell
         self.cells.install()
         self._undo.append(self.cells.remove)
+        self.cells.on_start(lambda cell: keep_awake(partial(self.cells.is_running, cell.id)))
         self.cells.on_end(self._cell_ended)
 
         shell.input_transformers_cleanup.insert(0, remote_cell.magic_line)

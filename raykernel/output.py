@@ -157,9 +157,9 @@ class WidgetProgress:
             return
         bundle = still_bundle(snapshot, stopped)
         self._show(self._cell, bundle)
-        running = self._publish.cells.running()
-        if running is not None and not self._publish.cells.is_running(self._cell):
-            self._show(running.id, bundle)
+        waited_for = self._publish.cells.foreground()
+        if waited_for is not None and waited_for.id != self._cell:
+            self._show(waited_for.id, bundle)
         view, self._view = self._view, None
         view.close()
 

@@ -4,11 +4,11 @@ The cell is run by IPython itself, not by a magic that compiles text on its own.
 `In[n]`, tracebacks with source lines, `%debug`, `inspect.getsource`, top-level `await` and the
 value of its last line are those of any cell:
 
-    %%remote -n 2      ─ input transformer ─▶   get_ipython().run_cell_magic('remote', '-n 2', '\\n')
-    def f(x): ...                               def f(x): ...
-                       ─ AST transformer ──▶    (the first line taken away)
-                                                @definition({'num_cpus': 2})
-                                                def f(x): ...
+    %%remote -n 2    ─ input transformer ─▶   get_ipython().run_cell_magic('remote', '-n 2', ...)
+    def f(x): ...                             def f(x): ...
+                     ─ AST transformer ──▶    (the first line taken away)
+                                              @definition({'num_cpus': 2})
+                                              def f(x): ...
 
 Line numbers stay as they are. The magic itself runs in two cases: with an empty body, to report
 what is wrong with the cell's options or code; and with the cell's text, where some code calls it
@@ -30,6 +30,7 @@ from types import FunctionType
 from typing import Any
 
 from IPython.core.error import UsageError
+
 from raykernel.actor import ActorClass
 from raykernel.api import remote
 

@@ -109,25 +109,32 @@ class Reporter:
         What its finished tasks printed and how they ended is published here, so that a
         headless front end, which stops listening then, has it all.
         """
-        if cell.id not in self._submitters and cell.id not in self._work:
-            return
+        with self._lock:
+            submitted = cell.id in self._submitters or cell.id in self._work
+            # It may also have waited for the work of earlier cells.
+            concerned = [other for other, shown in self._work.items() if shown.live]
         self._submitters.discard(cell.id)
+        if submitted and cell.id not in concerned:
+            concerned.append(cell.id)
+        if not concerned:
+            return
         try:
-            if interrupted:
+            if interrupted and submitted:
                 self._engine.cancel_cell(cell.id)
-            # The answer comes behind everything the engine has already sent.
-            tasks = self._engine.query("tasks", cell=cell.id)
+            # The answers come behind everything the engine has already sent.
+            told = {each: self._engine.query("tasks", cell=each) for each in concerned}
         except Exception:  # the session ended with or under the cell; close() settles it
             return
         with self._lock:
             now = self._clock()
             self._step(now)
-            shown = self._work.get(cell.id)
-            if shown is not None:
-                shown.work.replace(tasks, now)
-                self._show(cell.id, shown, now)
-                if shown.live:
-                    shown.display.cell_ended(shown.work.snapshot(now))
+            for each, tasks in told.items():
+                shown = self._work.get(each)
+                if shown is not None:
+                    shown.work.replace(tasks, now)
+                    self._show(each, shown, now)
+                    if shown.live and each == cell.id:
+                        shown.display.cell_ended(shown.work.snapshot(now))
 
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""

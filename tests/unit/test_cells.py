@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+from raykernel import heartbeat
 from raykernel.cells import MEMORY, Cell, CellTracker
 from raykernel.runtime import context
 
@@ -163,8 +164,11 @@ def test_code_run_through_the_shell_belongs_to_its_cell() -> None:
         shell = Shell(kernel=True)
         cells = tracker(shell)
         ended: list[str] = []
+        waited_for: list[Cell | None] = []
         cells.on_end(lambda cell, _: ended.append(cell.id))
+        cells.on_end(lambda cell, _: waited_for.append(cells.foreground()))
         shell.begin("outer")
+        assert cells.foreground() == cells.running() == cells.get("outer")
         shell.begin("outer", store=False)
         assert cells.current() == "outer"
         shell.end()
@@ -172,6 +176,8 @@ def test_code_run_through_the_shell_belongs_to_its_cell() -> None:
         assert cells.is_running("outer")
         shell.end()
         assert ended == ["outer"]
+        assert waited_for == [cells.get("outer")]
+        assert cells.foreground() is None
         assert cells.get("outer").number == 1
         cells.remove()
 
@@ -190,6 +196,36 @@ def test_code_outside_the_history_gets_back_to_its_cell() -> None:
         cells.remove()
 
     run_clean(scenario)
+
+
+def test_a_running_cells_loop_is_woken_until_it_ends() -> None:
+    async def scenario() -> None:
+        shell = Shell(kernel=True)
+        cells = tracker(shell)
+        asked = asyncio.Event()
+        stopped = asyncio.Event()
+
+        def is_running() -> bool:
+            asked.set()
+            if not cells.is_running("c"):
+                stopped.set()
+            return cells.is_running("c")
+
+        cells.on_start(lambda _: heartbeat.keep_awake(is_running))
+        shell.begin("c")
+        for _ in range(2):
+            asked.clear()
+            await asyncio.wait_for(asked.wait(), 5)
+        assert not stopped.is_set()
+        shell.end()
+        await asyncio.wait_for(stopped.wait(), 5)
+        cells.remove()
+
+    run_clean(lambda: asyncio.run(scenario()))
+
+
+def test_a_cell_without_a_loop_needs_no_waking() -> None:
+    run_clean(lambda: heartbeat.keep_awake(lambda: True))
 
 
 def test_old_cells_are_forgotten_but_still_found_by_their_request() -> None:

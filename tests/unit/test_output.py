@@ -41,6 +41,9 @@ class Cells:
     def get(self, cell: str) -> Cell:
         return Cell(cell, 0, {"msg_id": cell})
 
+    def foreground(self) -> Cell | None:
+        return self.running()
+
     def running(self) -> Cell | None:
         return self.get(self.now[-1]) if self.now else None
 

@@ -177,6 +177,18 @@ def test_a_display_hears_of_its_cells_end_if_work_is_left(play: Play) -> None:
     assert play.screen.said == [("c", "cell ended", 1)]
 
 
+def test_a_cell_that_waited_for_anothers_work_sees_it_settle(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.cells.now = []
+    play.at(0.0)
+    play.at(0.5)
+    play.screen.said.clear()
+    play.engine.put_task(TaskInfo("1", "f", state=FINISHED, cell="c"))  # not flushed yet
+    play.reporter.cell_ended(Cell("waits"), interrupted=True)
+    assert play.screen.said == [("c", "settled", 0)]
+    assert play.engine.cancelled_cells == []
+
+
 def test_an_interrupted_cell_takes_its_work_along(play: Play) -> None:
     play.tasks(RUNNING, "1")
     play.at(0.0)
