@@ -412,6 +412,11 @@ class ActorMethod:
         if cell != engine.hooked_cell:
             engine.submitting(cell)
         task = client.ids.task()
+        # the refs come first: an interruption in between then drops them, and nothing is held
+        if returns == 1:
+            refs: Any = ObjectRef(task + b"\1\0\0\0", client)
+        else:
+            refs = make_refs(client, task, returns, extra)
         client.post(
             m.TaskSpec(
                 task, b"", name, packed.args, packed.deps, packed.contained, returns, "", cell,
@@ -421,9 +426,7 @@ class ActorMethod:
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
-        if returns == 1:
-            return ObjectRef(task + b"\1\0\0\0", client)
-        return make_refs(client, task, returns, extra)
+        return refs
 
 
 def exit_actor() -> NoReturn:

@@ -409,12 +409,14 @@ def put(value: Any) -> ObjectRef[Any]:
         raise TypeError(
             f"Could not serialize the put value of type {type(value).__name__}: {error}"
         ) from error
-    return ObjectRef(_store(client, data), client)
+    ref: ObjectRef[Any] = ObjectRef(client.ids.put(), client)
+    _store(client, ref._id, data)
+    return ref
 
 
-def _store(client: Client, data: Serialized) -> bytes:
+def _store(client: Client, object_id: bytes, data: Serialized) -> None:
     try:
-        return client.put(data)
+        client.put(data, object_id)
     except RequestFailed as error:
         raise exceptions.ObjectStoreFullError(str(error)) from None
     except ConnectionLost as error:

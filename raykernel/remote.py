@@ -103,6 +103,11 @@ class RemoteFunction:
         if cell != engine.hooked_cell:
             engine.submitting(cell)
         task = client.ids.task()
+        # the refs come first: an interruption in between then drops them, and nothing is held
+        if how.returns == 1:
+            refs: Any = ObjectRef(task + b"\1\0\0\0", client)
+        else:
+            refs = make_refs(client, task, how.returns, how.extra)
         client.post(
             m.TaskSpec(
                 task, self._key, how.name, packed.args, packed.deps, packed.contained,
@@ -112,9 +117,7 @@ class RemoteFunction:
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
-        if how.returns == 1:
-            return ObjectRef(task + b"\1\0\0\0", client)
-        return make_refs(client, task, how.returns, how.extra)
+        return refs
 
     def _export(self, client: Client) -> None:
         payload, contained = pack_code(self._function, f"the function {self._function.__name__}")

@@ -299,13 +299,16 @@ class Client:
 
     # -- objects -------------------------------------------------------------------------------
 
-    def put(self, value: Serialized) -> bytes:
+    def put(self, value: Serialized, object_id: bytes = b"") -> bytes:
         """Store a value; its id. Raises RequestFailed when the store is full."""
-        object_id = self.ids.put()
-        message = self.make_value(object_id, value)
-        if message.offset < 0:
+        object_id = object_id or self.ids.put()
+        if value.size <= m.INLINE_LIMIT:
+            message = m.Value(object_id, value.to_bytes(), contained=value.contained)
             self._values[object_id] = message
-        self.post(m.PutObject(message))
+            self.post(m.PutObject(message))
+        else:
+            with self.guard:  # an interruption must not leave an allocated block behind
+                self.post(m.PutObject(self.make_value(object_id, value)))
         return object_id
 
     def make_value(self, object_id: bytes, value: Serialized) -> m.Value:
