@@ -122,8 +122,8 @@ class TaskLayout:
     def call(self, actor: str, label: str, after: float) -> Box:
         lane = self._lane(actor, label, 0.0)
         pair, half = divmod(lane.next_call, 2)  # two calls on top of each other
-        if after + 8.0 > lane.calls_x + pair * _CALL:
-            pair, half = math.ceil((after + 8.0 - lane.calls_x) / _CALL), 0
+        if after + _ROOM > lane.calls_x + pair * _CALL:
+            pair, half = math.ceil((after + _ROOM - lane.calls_x) / _CALL), 0
         lane.next_call = pair * 2 + half + 1
         box = Box(lane.calls_x + pair * _CALL, lane.y + 22.0 + half * _CALL, CALL_SIZE, CALL_SIZE)
         lane.right = max(lane.right, box.right)

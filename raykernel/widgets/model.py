@@ -100,7 +100,7 @@ class GraphModel:
 
     def _meet(self, task: TaskInfo) -> None:
         state = STATE_NUMBER[task.state]
-        group = self._groups.group_of(task, self._sources(task))
+        group = self._groups.group_of(task, self._sources)
         self._groups.count(group, state, 1)
         self.counts[state] += 1
         self.total += 1
@@ -114,7 +114,7 @@ class GraphModel:
 
     def _relate(self, task: TaskInfo) -> None:
         group = self._known[task.id][0]
-        for source in dict.fromkeys(task.deps):
+        for source in dict.fromkeys(task.deps) if task.deps else ():
             if source in self._known:
                 self._groups.connect(self._known[source][0], group, DATA)
         if task.parent in self._known:

@@ -14,7 +14,7 @@ Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,14 +189,15 @@ class GroupPicture(Picture):
     def lanes(self) -> list[list[Any]]:
         return _lanes(self._layout)
 
-    def group_of(self, task: TaskInfo, sources: Iterable[int]) -> int:
-        """The task's card; placed after those of `sources` if it is its function's first."""
+    def group_of(self, task: TaskInfo, sources: Callable[[TaskInfo], list[int]]) -> int:
+        """The task's card; placed after those of its sources if it is its function's first."""
         key = (task.kind, task.name)
-        if key not in self._index and len(self._index) >= self._limit:
-            key = ("", "other functions")
         index = self._index.get(key)
+        if index is None and len(self._index) >= self._limit:
+            key = ("", "other functions")
+            index = self._index.get(key)
         if index is None:
-            known = list(sources)
+            known = sources(task)
             if task.kind in (ACTOR, CALL) and key[0]:
                 box = self._layout.method(class_of(task), self._after(known))
             else:
