@@ -140,7 +140,7 @@ def execute(parameters: Mapping[str, Any], notebook_file: Path, html_file: Path)
         lesson = lessons.path(LESSON)
     except FileNotFoundError as error:
         raise CommandError(str(error)) from None
-    notebook = nbformat.read(lesson, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+    notebook = nbformat.read(lesson, as_version=4)
     set_parameters(notebook, parameters)
     notebook.metadata["raykernel"] = {"demo": True}
     clear_outputs(notebook)
@@ -211,7 +211,7 @@ def to_html(notebook: Any) -> str:
 def _text(notebook: Any) -> str:
     import nbformat
 
-    return str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]  # it has no types
+    return str(nbformat.writes(notebook))
 
 
 def _write(file: Path, text: str) -> None:

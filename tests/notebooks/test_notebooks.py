@@ -104,7 +104,7 @@ def test_a_lesson_is_saved_as_it_ran(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_lesson_tells_nothing_of_the_machine_it_ran_on(name: str) -> None:
     raw = lessons.path(name).read_text(encoding="utf-8")
-    raw = re.sub(r'"image/png": "[^"]*"', "", raw)
+    raw = re.sub(r'"image/png": "[^"]*"|base64,[A-Za-z0-9+/=]*', "", raw)
     assert not re.search(r"(?<![\w.:/<])/(work|home|root|tmp|Users|usr|dev)/", raw)
 
 
