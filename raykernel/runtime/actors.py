@@ -22,7 +22,7 @@ import msgspec
 
 from .ids import handle_id
 from .instructions import Instruction, Send, SignalWorker
-from .messages import ActorOptions, ErrorRecord, Exit
+from .messages import ErrorRecord, Exit
 from .records import Actor, ActorState, Client, Task, TaskEvent, TaskState, Worker
 
 if TYPE_CHECKING:
@@ -46,12 +46,6 @@ class ActorTable:
         self._core = core
         self._out = out
 
-    def options(self, actor: Actor) -> ActorOptions:
-        extra = actor.creation.spec.extra
-        assert extra is not None
-        assert extra.actor is not None
-        return extra.actor
-
     # -- creation ------------------------------------------------------------------------------
 
     def create(self, client: Client, task: Task) -> Actor:
@@ -59,7 +53,8 @@ class ActorTable:
         assert task.spec.extra is not None
         options = task.spec.extra.actor
         assert options is not None
-        actor = Actor(task.spec.actor, task, client.id, options.max_restarts)
+        actor = Actor(task.spec.actor, task, client.id, options)
+        actor.window = max(WINDOW, 2 * options.max_concurrency)
         self.actors[actor.id] = actor
         handle = self._core.store.create(handle_id(actor.id), None, client)
         if options.detached:
@@ -78,7 +73,7 @@ class ActorTable:
         """Its constructor has run."""
         worker = actor.worker
         assert worker is not None
-        self._core.dispatcher.keep_only(worker, self.options(actor).keeps)
+        self._core.dispatcher.keep_only(worker, actor.options.keeps)
         actor.state = ActorState.ALIVE
         self.pump(actor)
 
@@ -90,7 +85,13 @@ class ActorTable:
         if actor is None or actor.state is ActorState.DEAD:
             self._core.fail(task, self.death_of(actor, task.spec.actor))
             return
-        options = self.options(actor)
+        worker = actor.worker
+        if not (task.missing or actor.lines or actor.state is not ActorState.ALIVE):
+            assert worker is not None
+            if len(worker.inflight) < actor.window:  # nobody is before it: no need to queue
+                task.move(TaskEvent.ARGS_READY)
+                self._core.dispatcher.send(worker, task)
+                return
         if actor.state is ActorState.RESTARTING and task.retries == 0:
             self._core.fail(task, self._unavailable(actor))
             return
@@ -98,7 +99,7 @@ class ActorTable:
         task.lined = True
         if task.missing == 0:
             task.move(TaskEvent.ARGS_READY)
-        elif options.out_of_order:
+        elif actor.options.out_of_order:
             return
         actor.lines.setdefault(task.owner, deque()).append(task)
         self.pump(actor)
@@ -106,7 +107,7 @@ class ActorTable:
     def arguments_ready(self, task: Task) -> None:
         task.move(TaskEvent.ARGS_READY)
         actor = self.actors[task.spec.actor]
-        if self.options(actor).out_of_order:
+        if actor.options.out_of_order:
             actor.lines.setdefault(task.owner, deque()).append(task)
         self.pump(actor)
 
@@ -115,7 +116,7 @@ class ActorTable:
         worker = actor.worker
         if actor.state is not ActorState.ALIVE or worker is None:
             return
-        window = max(WINDOW, 2 * self.options(actor).max_concurrency)
+        window = actor.window
         lines = actor.lines
         progress = True
         while progress and lines and len(worker.inflight) < window:
@@ -140,8 +141,11 @@ class ActorTable:
         self._end_if_unused(actor)
 
     def call_done(self, actor: Actor) -> None:
+        worker = actor.worker
         if actor.lines:
-            self.pump(actor)
+            # refill in bulk: a pump for each call that ends would cost more than the call
+            if worker is None or 2 * len(worker.inflight) <= actor.window:
+                self.pump(actor)
         elif actor.ending:
             self._end_if_unused(actor)
 
@@ -197,7 +201,7 @@ class ActorTable:
         self, actor: Actor, reason: str, record: ErrorRecord | None = None, kill: bool = True
     ) -> None:
         """The actor is dead: free its name, fail its calls, end its process."""
-        options = self.options(actor)
+        options = actor.options
         creation = actor.creation
         actor.death = record or self._record(actor, "actor_died", reason)
         actor.state = ActorState.DEAD
@@ -271,7 +275,7 @@ class ActorTable:
         """Actors end with the process that made them, unless detached."""
         for actor in list(self.actors.values()):
             if actor.owner == client.id and actor.state is not ActorState.DEAD:
-                if not self.options(actor).detached:
+                if not actor.options.detached:
                     self.bury(actor, "the actor ended because its owner's process did")
 
     # -- errors --------------------------------------------------------------------------------
@@ -293,7 +297,7 @@ class ActorTable:
         return ErrorRecord(
             kind,
             message,
-            name=self.options(actor).class_name,
+            name=actor.options.class_name,
             pid=worker.pid if worker is not None else 0,
             actor=actor.id,
             cell=actor.creation.spec.cell,

@@ -39,7 +39,7 @@ def _tasks(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[Tas
 def _actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
     out = []
     for actor in core.actors.actors.values():
-        options = core.actors.options(actor)
+        options = actor.options
         worker = actor.worker
         out.append(
             {
@@ -147,7 +147,7 @@ def _handle(core: Scheduler, actor_id: bytes) -> dict[str, Any]:
     actor = core.actor_of(actor_id)
     if actor is None:  # claimed, its creation is on the way
         return {"actor": actor_id, "meta": b""}
-    return {"actor": actor_id, "meta": core.actors.options(actor).meta}
+    return {"actor": actor_id, "meta": actor.options.meta}
 
 
 def _task_kind(core: Scheduler, client: Client, filters: dict[str, Any]) -> str:

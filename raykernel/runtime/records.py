@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum
 
-from .messages import ErrorRecord, TaskSpec, Value
+from .messages import ActorOptions, ErrorRecord, TaskSpec, Value
 from .resources import Pool
 
 
@@ -176,19 +176,20 @@ class ActorState(IntEnum):
 class Actor:
     """An actor with its queue: one line per caller, so that each caller's order is kept."""
 
-    __slots__ = ("creation", "death", "ending", "id", "inflight", "lines", "owner", "pending",
-                 "restarts", "restarts_left", "state", "worker")  # fmt: skip
+    __slots__ = ("creation", "death", "ending", "id", "lines", "options", "owner", "pending",
+                 "restarts", "restarts_left", "state", "window", "worker")  # fmt: skip
 
-    def __init__(self, id: bytes, creation: Task, owner: bytes, restarts: int) -> None:
+    def __init__(self, id: bytes, creation: Task, owner: bytes, options: ActorOptions) -> None:
         self.id = id
         self.creation = creation
         self.owner = owner
         self.state = ActorState.PENDING
         self.worker: Worker | None = None
         self.lines: dict[bytes, deque[Task]] = {}
-        self.inflight: dict[bytes, Task] = {}
         self.pending = 0  # calls in lines
-        self.restarts_left = restarts
+        self.options = options
+        self.window = 0  # calls on their way to it at once
+        self.restarts_left = options.max_restarts
         self.restarts = 0
         self.ending = False  # nobody holds a handle: leaves when its calls are done
         self.death: ErrorRecord | None = None

@@ -75,7 +75,7 @@ class Scheduler:
         self.actors = ActorTable(self, self.out)
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
         self._deadlines: dict[bytes, Task] = {}  # tasks to be killed when their time is up
-        self._warned: set[str] = set()
+        self._feasible: set[str] = set()  # requests that were looked at
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.TaskSpec: self._submit,
             m.TaskFinished: self._finished,
@@ -247,14 +247,15 @@ class Scheduler:
     def _queue(self, task: Task) -> None:
         task.move(TaskEvent.ARGS_READY)
         spec = task.spec
-        if not self.pool.could_ever_fit(resources.decode(spec.resources)):
-            self._warn_infeasible(spec)
+        if spec.resources not in self._feasible:
+            self._check_feasible(spec)
         self.dispatcher.push(task)
 
-    def _warn_infeasible(self, spec: m.TaskSpec) -> None:
-        if spec.resources in self._warned:
+    def _check_feasible(self, spec: m.TaskSpec) -> None:
+        """Warn, once for each shape, of a request that can never be met."""
+        self._feasible.add(spec.resources)
+        if self.pool.could_ever_fit(resources.decode(spec.resources)):
             return
-        self._warned.add(spec.resources)
         have = ", ".join(f"{resources.to_float(n):g} {k}" for k, n in self.pool.total.items())
         kind = "The actor" if spec.kind == m.CREATION else "The task"
         text = (
