@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,8 @@ def init(
             f"init(address={address!r}): connecting to a Ray cluster or another machine is not "
             "there yet; leave address out to start a session on this machine"
         )
+    if context.engine is not None and context.engine.client.closed:
+        shutdown()  # that session is gone; what is left of it here goes too
     if context.engine is not None and not _forked():
         if ignore_reinit_error:
             logger.info("Calling ray.init() again after it has already been called.")
@@ -451,19 +454,8 @@ def wait(
         raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
     if num_returns <= 0:
         raise ValueError("Invalid number of objects to return: num_returns must be positive.")
-    ids = []
-    for ref in ray_waitables:
-        if type(ref) is ObjectRef:
-            if ref._client is not client:
-                _check_owner(client, ref)
-            ids.append(ref._id)
-        elif isinstance(ref, ObjectRefGenerator):
-            ids.append(ref._wait_id())
-        else:
-            raise TypeError(
-                "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
-                f"containing {type(ref)}"
-            )
+    refs = list(ray_waitables)
+    ids = _waitable_ids(client, refs)
     if not ids:
         return [], []
     if len(set(ids)) != len(ids):
@@ -476,11 +468,37 @@ def wait(
         ready = client.wait(ids, num_returns, timeout)
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
-    done: list[Any] = []
-    rest: list[Any] = []
-    for ref, is_ready in zip(ray_waitables, ready, strict=True):
-        (done if is_ready and len(done) < num_returns else rest).append(ref)
-    return done, rest
+    done = [refs[i] for i in ready]
+    for i in reversed(ready):
+        del refs[i]
+    return done, refs
+
+
+def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes]:
+    """What to wait for. Lists of plain refs, by far the most, are checked at C's speed: a program
+    that waits for its results one by one comes here with all of them each time."""
+    if set(map(type, refs)) == {ObjectRef}:
+        if set(map(_client_of, refs)) != {client}:
+            for ref in refs:
+                _check_owner(client, ref)
+        return list(map(_id_of, refs))
+    ids = []
+    for ref in refs:
+        if type(ref) is ObjectRef:
+            _check_owner(client, ref)
+            ids.append(ref._id)
+        elif isinstance(ref, ObjectRefGenerator):
+            ids.append(ref._wait_id())
+        else:
+            raise TypeError(
+                "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
+                f"containing {type(ref)}"
+            )
+    return ids
+
+
+_id_of = attrgetter("_id")
+_client_of = attrgetter("_client")
 
 
 def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:

@@ -12,8 +12,9 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from raykernel.exceptions import ObjectStoreFullError
 from raykernel.refs import ObjectRef
-from raykernel.runtime.client import Client
+from raykernel.runtime.client import Client, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import serialize
 
@@ -113,7 +114,10 @@ def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
         raise TypeError(_unserializable(name, args, kwargs, error)) from error
     args_ref = b""
     if data.size > INLINE_LIMIT:
-        args_ref = client.put(data)
+        try:
+            args_ref = client.put(data)
+        except RequestFailed as error:
+            raise ObjectStoreFullError(f"the arguments of {name}: {error}") from None
         return Packed(b"", (*deps, args_ref), (), tuple(slots), args_ref)
     return Packed(data.to_bytes(), tuple(deps), data.contained, tuple(slots), args_ref)
 

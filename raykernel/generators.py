@@ -125,7 +125,7 @@ class ObjectRefGenerator:
 
     def next_ready(self) -> bool:
         """Whether `next` would return (or stop) at once."""
-        return not self._client.wait([item_id(self._task, self._position)], 1, 0) == [False]
+        return bool(self._client.wait([self._wait_id()], 1, 0))
 
     def close(self) -> None:
         """Take no more: the task is told to stop."""

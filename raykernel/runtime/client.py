@@ -391,34 +391,43 @@ class Client:
                 return
         self.pump(seen, left)
 
-    def wait(self, ids: Sequence[bytes], count: int, timeout: float | None) -> list[bool]:
-        """Whether each of `ids` is ready, once `count` of them are or time is up."""
-        values = self._values
-        ready = [i in values for i in ids]
-        have = sum(ready)
-        if have >= count:
+    def wait(self, ids: Sequence[bytes], count: int, timeout: float | None) -> list[int]:
+        """The positions of the first `count` of `ids` that are ready, in order; of fewer when time
+        is up first."""
+        ready = self._ready(ids, count)
+        if len(ready) >= count:
             return ready
         deadline = None if timeout is None else time.perf_counter() + timeout
         with self.guard:
-            self.want([i for i, r in zip(ids, ready, strict=True) if not r])
+            self.want(ids)
             self.flush()
             self.before_wait()
             try:
                 while True:
                     seen = self._turn
-                    ready = [i in values for i in ids]
-                    if sum(ready) >= count:
+                    ready = self._ready(ids, count)
+                    if len(ready) >= count:
                         return ready
                     try:
                         self._wait_turn(seen, deadline)
                     except Timeout:
-                        return [i in values for i in ids]
+                        return self._ready(ids, count)
             finally:
                 self.after_wait()
 
+    def _ready(self, ids: Sequence[bytes], count: int) -> list[int]:
+        values = self._values
+        ready = []
+        for i, object_id in enumerate(ids):
+            if object_id in values:
+                ready.append(i)
+                if len(ready) == count:
+                    break
+        return ready
+
     def get_any(self, ids: Sequence[bytes], timeout: float | None) -> None:
         """Wait until one of `ids` is ready. Raises Timeout, ConnectionLost, KeyboardInterrupt."""
-        if not any(self.wait(ids, 1, timeout)):
+        if not self.wait(ids, 1, timeout):
             raise Timeout
 
     def want(self, ids: Iterable[bytes]) -> None:

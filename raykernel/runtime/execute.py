@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from . import messages as m
-from .client import Client
+from .client import Client, RequestFailed
 from .context import Running
 from .ids import item_id, return_id
 from .serialize import deserialize, serialize
@@ -195,6 +195,8 @@ def retryable(spec: m.TaskSpec, error: BaseException) -> bool:
 def describe(running: Running, error: BaseException) -> m.ErrorRecord:
     """What went wrong, for another process: text for people, the exception for `except`."""
     spec = running.spec
+    if isinstance(error, RequestFailed):  # its result found no room
+        return m.ErrorRecord("full", str(error), spec.name, task=spec.id, cell=spec.cell)
     text = "".join(
         traceback.format_exception(type(error), error, user_frames(error.__traceback__))
     )

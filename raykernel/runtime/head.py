@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -259,4 +260,8 @@ def main(settings: Settings, zygote: socket.socket, ready: int) -> None:
     """Entry of the head process, forked from the zygote."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # a connection per worker, and a worker per actor: the usual limit of 1,024 files is too low
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Head(settings, zygote, ready).run()

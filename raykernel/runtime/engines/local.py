@@ -134,6 +134,11 @@ class LocalEngine:
 
     def hear(self, message: Any) -> None:
         """A message that is not for the client. Runs in the thread that reads."""
+        if message is None and self._process is not None:
+            # the session is gone; its zygote is our child and about to be
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            return
         if isinstance(message, m.Events):
             self._tell(message.batch)
         elif isinstance(message, m.Logs):
