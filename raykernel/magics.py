@@ -185,8 +185,12 @@ class RayMagics(Magics):
     def _start(self, args: Any) -> None:
         engine = api.engine()
         if engine is not None:
-            print(f"A session is running already. {session_line(engine)}")
-            return
+            try:
+                print(f"A session is running already. {session_line(engine)}")
+                return
+            except Exception as error:
+                print(f"Session {engine.session} has died ({error}). Starting another.")
+                api.shutdown()
         begin = time.perf_counter()
         num_cpus = self._notebook.config.num_cpus if args.num_cpus is None else args.num_cpus
         chosen = {**vars(args), "num_cpus": num_cpus}
@@ -207,7 +211,13 @@ class RayMagics(Magics):
 
     def _status(self, _args: Any) -> None:
         engine = api.engine()
-        print(_NO_SESSION if engine is None else status_text(engine))
+        if engine is None:
+            print(_NO_SESSION)
+            return
+        try:
+            print(status_text(engine))
+        except Exception as error:
+            print(f"Session {engine.session} has died ({error}). `%ray start` starts another.")
 
     def _graph(self, args: Any) -> None:
         engine = api.engine()

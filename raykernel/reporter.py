@@ -14,6 +14,7 @@ after that, a display of its own appears.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -32,6 +33,9 @@ from raykernel.widgets.work import CellWork
 #: Seconds between two updates of a display, and between two steps of the thread.
 UPDATE_EVERY = 0.2
 STEP_EVERY = 0.03
+
+
+logger = logging.getLogger("raykernel")
 
 
 @dataclass(slots=True)
@@ -74,6 +78,7 @@ class Reporter:
         self._work: dict[str, _Shown] = {}
         self._submitters: set[str] = set()
         self._dropped = 0
+        self._failed = False
         self._stale: set[str] = set()
 
     def start(self) -> None:
@@ -94,12 +99,14 @@ class Reporter:
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=2.0)
-        with contextlib.suppress(Exception):  # the engine may be gone already
+        # The engine may be gone, and in an ending kernel the sockets too. The session's end, which
+        # calls this, must go on all the same.
+        with contextlib.suppress(Exception):
             self._engine.on_submit(None)
             for undo in self._undo:
                 undo()
-        with self._lock:
-            self._step(self._clock())
+        with contextlib.suppress(Exception), self._lock:
+            self._step(self._clock(), last=True)
             for cell in list(self._work):
                 self._settle(cell, stopped=True)
 
@@ -127,7 +134,7 @@ class Reporter:
             return
         with self._lock:
             now = self._clock()
-            self._step(now)
+            self._step(now, last=True)
             for each, tasks in told.items():
                 shown = self._work.get(each)
                 if shown is not None:
@@ -162,9 +169,15 @@ class Reporter:
         while not self._closing.is_set():
             self._wake.wait(delay)
             self._wake.clear()
-            delay = self.step()
-            if self._stale:
-                self._reread()
+            try:
+                delay = self.step()
+                if self._stale:
+                    self._reread()
+            except Exception:  # a view that fails must not take the other cells' output along
+                delay = UPDATE_EVERY
+                if not self._failed:
+                    logger.warning("showing a cell's work failed", exc_info=True)
+                self._failed = True
             self._closing.wait(STEP_EVERY)
 
     def _reread(self) -> None:
@@ -177,22 +190,22 @@ class Reporter:
                     if cell in self._work:
                         self._work[cell].work.replace(tasks, self._clock())
 
-    def _step(self, now: float) -> float | None:
-        self._publish_lines()
+    def _step(self, now: float, last: bool = False) -> float | None:
+        self._publish_lines(now, last)
         while self._batches:
             self._count(self._batches.popleft(), now)
         for cell, shown in list(self._work.items()):
             self._show(cell, shown, now)
-        return UPDATE_EVERY if self._work else None
+        return UPDATE_EVERY if self._work or self._text.holds else None
 
-    def _publish_lines(self) -> None:
+    def _publish_lines(self, now: float, last: bool) -> None:
         lines = []
         while self._lines:
             line = self._lines.popleft()
             if not line.cell:  # caused outside any cell: show it where the user looks
                 line.cell = self._cells.current()
             lines.append(line)
-        for cell, stream, text in self._text.render(lines):
+        for cell, stream, text in self._text.render(lines, now, last):
             self._publisher.stream(cell, stream, text)
 
     def _count(self, batch: EventBatch, now: float) -> None:

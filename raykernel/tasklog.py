@@ -1,50 +1,102 @@
 """Lines of task output with the name of who wrote them in front: `(train pid=123) epoch 1`.
 
-Tasks of one cell share its output, so a partial line stays open for its writer: it goes on
-without a second prefix, and somebody else's text begins on a line of its own.
+Tasks of one cell share its output. The pipes they write to are read in pieces that end anywhere,
+so a line's beginning is held back for its rest. Text that stays without a newline, as of a
+progress bar, is shown after `HOLD` seconds all the same; then the line is open for its writer,
+who goes on in it without a second prefix, and somebody else's text begins on a line of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from raykernel.runtime.events import LogLine
+
+HOLD = 0.5
 
 #: Streams whose open line is remembered; beyond it the oldest is taken as ended.
 MEMORY = 1000
 
+Place = tuple[str, str]  # cell, stream
+Writer = tuple[str, str]  # worker, task
+
+
+@dataclass(slots=True)
+class _Held:
+    line: LogLine
+    since: float
+
 
 class LogText:
     def __init__(self) -> None:
-        # (cell, stream) -> (worker, task) whose line is open there
-        self._open: dict[tuple[str, str], tuple[str, str]] = {}
+        self._open: dict[Place, Writer] = {}
+        self._held: dict[tuple[Place, Writer], _Held] = {}
 
-    def render(self, lines: Iterable[LogLine]) -> list[tuple[str, str, str]]:
-        """Join what goes to one place: (cell, stream, text) in order of appearance."""
-        out: list[tuple[str, str, list[str]]] = []
+    @property
+    def holds(self) -> bool:
+        """Whether there is text that only time will bring out."""
+        return bool(self._held)
+
+    def render(
+        self, lines: Iterable[LogLine], now: float, everything: bool = False
+    ) -> list[tuple[str, str, str]]:
+        """What to show by now: (cell, stream, text) in order, joined where it goes to one place.
+
+        `now` is in seconds of any monotonic clock. With `everything` nothing is held back.
+        """
+        out: list[tuple[Place, list[str]]] = []
+
+        def show(line: LogLine) -> None:
+            place = (line.cell, line.stream)
+            if not out or out[-1][0] != place:
+                out.append((place, []))
+            out[-1][1].append(self._text(line))
+
         for line in lines:
-            if not line.text:
-                continue
-            if not out or out[-1][:2] != (line.cell, line.stream):
-                out.append((line.cell, line.stream, []))
-            out[-1][2].append(self._text(line))
-        return [(cell, stream, "".join(parts)) for cell, stream, parts in out]
+            if line.text:
+                for ready in self._take(line, now):
+                    show(ready)
+        for key, held in list(self._held.items()):
+            if everything or now - held.since >= HOLD:
+                del self._held[key]
+                show(held.line)
+        return [(cell, stream, "".join(parts)) for (cell, stream), parts in out]
+
+    def _take(self, line: LogLine, now: float) -> Iterable[LogLine]:
+        """The lines that are whole by now, and a partial one if it goes on in an open line."""
+        place, writer = (line.cell, line.stream), (line.worker, line.task)
+        held = self._held.pop((place, writer), None)
+        if held is not None:
+            line = _with_text(line, held.line.text + line.text)
+        whole, newline, rest = line.text.rpartition("\n")
+        if newline:
+            yield _with_text(line, whole + newline)
+        if rest and self._open.get(place) == writer:
+            yield _with_text(line, rest)
+        elif rest:
+            since = now if held is None or newline else held.since
+            self._held[place, writer] = _Held(_with_text(line, rest), since)
 
     def _text(self, line: LogLine) -> str:
         place, writer = (line.cell, line.stream), (line.worker, line.task)
         prefix = f"({line.name} pid={line.worker}) " if line.name else f"(pid={line.worker}) "
         owner = self._open.pop(place, None)
-        before = "" if owner is None or owner == writer else "\n"
         # A carriage return rewrites its line, as progress bars do; the prefix is to survive it.
         body = line.text.replace("\r\n", "\n").replace("\r", "\r" + prefix)
         first, *rest = _split(body)
+        before = "" if owner is None or owner == writer else "\n"
         text = first if owner == writer else f"{before}{prefix}{first}"
         text += "".join(prefix + part for part in rest)
-        if not line.text.endswith("\n"):
+        if not body.endswith("\n"):
             self._open[place] = writer
             while len(self._open) > MEMORY:
                 del self._open[next(iter(self._open))]
         return text
+
+
+def _with_text(line: LogLine, text: str) -> LogLine:
+    return LogLine(line.cell, line.task, line.name, line.worker, line.stream, text)
 
 
 def _split(text: str) -> list[str]:

@@ -150,6 +150,27 @@ def test_status_says_what_the_session_has_and_does(
     assert "2 alive" in out
 
 
+def test_a_dead_session_is_named_and_replaced(
+    shell: InteractiveShell,
+    api: FakeApi,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("connection lost")
+
+    api.init()
+    monkeypatch.setattr(api.current, "query", fail)
+    run(shell, "%ray status")
+    assert "Session demo has died (connection lost)." in capsys.readouterr().out
+    dead = api.current
+    run(shell, "%ray start")
+    out = capsys.readouterr().out
+    assert "has died (connection lost). Starting another." in out
+    assert "Started in" in out
+    assert api.current is not dead
+
+
 @pytest.mark.parametrize("line", ["%ray", "%ray help", "%ray --help"])
 def test_ray_alone_prints_every_command(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -233,6 +234,44 @@ def test_the_thread_publishes_by_itself(play: Play) -> None:
     play.tasks(RUNNING, "1")
     reporter.close()
     assert ("c", "stopped", 1) in play.screen.said
+
+
+def test_a_failing_display_is_reported_once_and_output_goes_on(
+    play: Play, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, heard = threading.Semaphore(0), threading.Event()
+
+    def fail(*_: object) -> None:
+        failed.release()
+        raise OSError("no display")
+
+    def stream(*_: object) -> None:
+        heard.set()
+
+    monkeypatch.setattr(Display, "update", fail)
+    monkeypatch.setattr(play.screen, "stream", stream)
+    play.reporter.close()
+    reporter = Reporter(play.engine, play.cells, play.screen, progress_delay=0.0)
+    reporter.start()
+    play.tasks(RUNNING, "1")
+    for _ in range(2):
+        assert failed.acquire(timeout=10)
+    play.engine.write(LogLine("c", "1", "f", "7", "stdout", "on\n"))
+    assert heard.wait(10)
+    reporter.close()
+    assert [r.getMessage() for r in caplog.records] == ["showing a cell's work failed"]
+
+
+def test_a_session_can_end_whatever_fails(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("gone")
+
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    monkeypatch.setattr(Display, "settle", fail)
+    monkeypatch.setattr(play.engine, "on_submit", fail)
+    play.reporter.close()
 
 
 def test_lost_events_are_asked_for_again(play: Play) -> None:
