@@ -274,9 +274,9 @@ class ActorTable:
     def owner_gone(self, client: Client) -> None:
         """Actors end with the process that made them, unless detached."""
         for actor in list(self.actors.values()):
-            if actor.owner == client.id and actor.state is not ActorState.DEAD:
-                if not actor.options.detached:
-                    self.bury(actor, "the actor ended because its owner's process did")
+            mortal = actor.owner == client.id and not actor.options.detached
+            if mortal and actor.state is not ActorState.DEAD:
+                self.bury(actor, "the actor ended because its owner's process did")
 
     # -- errors --------------------------------------------------------------------------------
 
@@ -287,7 +287,9 @@ class ActorTable:
             "actor_died", "the actor is not known: its session is over", actor=actor_id
         )
 
-    def _unavailable(self, actor: Actor, reason: str = "died and is being restarted") -> ErrorRecord:
+    def _unavailable(
+        self, actor: Actor, reason: str = "died and is being restarted"
+    ) -> ErrorRecord:
         return self._record(
             actor, "actor_unavailable", f"the actor is unavailable: its process {reason}"
         )

@@ -101,13 +101,13 @@ class Client:
         self._poller.register(self._sock, select.POLLIN)
         self._main_poller: select.poll | None = None
         self._io: _IoThread | None = None
-        self._welcome: m.Welcome | None = None
+        self._welcome: list[m.Welcome] = []
         self._out.append(m.Hello(role, client_id, pid, namespace))
         self.flush()
-        while self._welcome is None:
+        while not self._welcome:
             self._pump(self._turn, None)
-        self.welcome = self._welcome
-        self.arena = Arena(self.welcome.arena, self.welcome.capacity)
+        self.welcome: m.Welcome = self._welcome[0]
+        self.arena: Arena = Arena(self.welcome.arena, self.welcome.capacity)
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Client:
             elif kind is m.Reply:
                 self._replies[message.request] = message
             elif kind is m.Welcome:
-                self._welcome = message
+                self._welcome.append(message)
             elif self.on_message is not None:
                 self.on_message(message)
 
@@ -324,9 +324,7 @@ class Client:
                 f"an object of {value.size:,} bytes could not be written to the object store "
                 f"({self.arena.path}): {error.strerror}"
             ) from error
-        return m.Value(
-            object_id, offset=offset, size=value.size, contained=value.contained
-        )
+        return m.Value(object_id, offset=offset, size=value.size, contained=value.contained)
 
     def _allocate(self, size: int) -> int:
         return msgspec.msgpack.decode(
@@ -352,9 +350,7 @@ class Client:
                 return [value]
         return out
 
-    def _await_all(
-        self, ids: Sequence[bytes], missing: list[bytes], timeout: float | None
-    ) -> None:
+    def _await_all(self, ids: Sequence[bytes], missing: list[bytes], timeout: float | None) -> None:
         deadline = None if timeout is None else time.perf_counter() + timeout
         with self.guard:
             self.want(missing)
@@ -652,5 +648,3 @@ class _IoThread:
                     turn = client._turn
             if client._out and not self.flushing:
                 client.flush()
-
-

@@ -164,9 +164,7 @@ class Dispatcher:
             self.pipelined[worker] = None
         inflight[spec.id] = task
         values = self._arguments(task, worker) if spec.deps else []
-        self._out.append(
-            Send(worker.id, RunTask(spec, values, code, task.attempt, worker.gpus))
-        )
+        self._out.append(Send(worker.id, RunTask(spec, values, code, task.attempt, worker.gpus)))
         self._dispatched(task, worker)
 
     # -- leases --------------------------------------------------------------------------------

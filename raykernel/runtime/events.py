@@ -66,7 +66,7 @@ class EventBatch(msgspec.Struct, array_like=True):
 
 
 class LogLine(msgspec.Struct, array_like=True):
-    """Text that a task wrote: one or more whole lines, or a partial one if `text` has no newline."""
+    """Text that a task wrote: whole lines, or a partial one if `text` ends without a newline."""
 
     cell: str
     task: str  # task id, hex; "" outside a task

@@ -12,7 +12,7 @@ import os
 import pickle
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -107,8 +107,7 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
             f"{len(parts)}"
         )
     return [
-        client.make_value(return_id(spec.id, i), serialize(part))
-        for i, part in enumerate(parts, 1)
+        client.make_value(return_id(spec.id, i), serialize(part)) for i, part in enumerate(parts, 1)
     ]
 
 
@@ -117,7 +116,7 @@ make_dynamic: Callable[[list[bytes]], Any] = list
 
 
 def stream(
-    client: Client, running: Running, generator: Iterator[Any], wait_for_room: Callable[[int], bool]
+    client: Client, running: Running, generator: Any, wait_for_room: Callable[[int], bool]
 ) -> m.TaskFinished:
     """Send what a generator yields, item by item, until it ends or nobody wants more.
 
@@ -135,7 +134,8 @@ def stream(
             client.post(yielded(client, spec, position, item))
             position += 1
         else:
-            generator.close()
+            if hasattr(generator, "close"):
+                generator.close()
     except BaseException as error:
         return failure(running, error, started)
     return stream_end(spec, position, started)
@@ -197,9 +197,7 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
     spec = running.spec
     if isinstance(error, RequestFailed):  # its result found no room
         return m.ErrorRecord("full", str(error), spec.name, task=spec.id, cell=spec.cell)
-    text = "".join(
-        traceback.format_exception(type(error), error, user_frames(error.__traceback__))
-    )
+    text = "".join(traceback.format_exception(type(error), error, user_frames(error.__traceback__)))
     try:
         cause = serialize(error).to_bytes()
         deserialize(cause)  # some pickle well and can't be made again
@@ -219,13 +217,13 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
     )
 
 
-#: Set by the worker: the instance of the actor that lives here.
-actor_instance: Callable[[], Any] = lambda: None
+#: Set by the worker: returns the instance of the actor that lives here.
+actor_instance: Callable[[], Any] | None = None
 
 
 def _actor_repr(running: Running) -> str:
     try:
-        return repr(actor_instance())
+        return repr(actor_instance()) if actor_instance is not None else ""
     except Exception:
         return ""
 
@@ -254,4 +252,3 @@ def check_stream(spec: m.TaskSpec, value: Any) -> None:
             f"{spec.name} has num_returns='streaming' but returned "
             f"{type(value).__name__}, not a generator"
         )
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -39,4 +39,4 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Instruction = Union[Send, StartWorker, SignalWorker, Discard, Stop]
+Instruction = Send | StartWorker | SignalWorker | Discard | Stop

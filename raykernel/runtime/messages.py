@@ -10,7 +10,7 @@ unpickles it, the head never does.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -101,20 +101,20 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 # -- driver or worker -> head ---------------------------------------------------------------------
 
 
-class Hello(Message, tag=1):
+class Hello(Message, frozen=True, tag=1):
     role: str  # "driver" | "worker" | "control"
     id: bytes
     pid: int
     namespace: str = ""
 
 
-class RegisterFunction(Message, tag=2):
+class RegisterFunction(Message, frozen=True, tag=2):
     key: bytes
     name: str
     payload: bytes
 
 
-class TaskSpec(Message, tag=3):
+class TaskSpec(Message, frozen=True, tag=3):
     """Submit a task, an actor's creation or an actor's call.
 
     `args` is the serialized (args, kwargs), None standing for each ref at top level; `deps` are
@@ -141,72 +141,72 @@ class TaskSpec(Message, tag=3):
     extra: TaskExtra | None = None
 
 
-class PutObject(Message, tag=4):
+class PutObject(Message, frozen=True, tag=4):
     value: Value
 
 
-class Want(Message, tag=5):
+class Want(Message, frozen=True, tag=5):
     """Send these objects as soon as they are ready."""
 
     ids: list[bytes]
 
 
-class AddRef(Message, tag=6):
+class AddRef(Message, frozen=True, tag=6):
     ids: list[bytes]
 
 
-class Release(Message, tag=7):
+class Release(Message, frozen=True, tag=7):
     """One reference less, for each id each time it is listed."""
 
     ids: list[bytes]
 
 
-class Unpin(Message, tag=8):
+class Unpin(Message, frozen=True, tag=8):
     """The last view of this object's memory in the sending process is gone."""
 
     ids: list[bytes]
 
 
-class Allocate(Message, tag=9):
+class Allocate(Message, frozen=True, tag=9):
     request: int
     size: int
 
 
-class Abandon(Message, tag=10):
+class Abandon(Message, frozen=True, tag=10):
     """Give an allocated block back unused: writing into it failed."""
 
     offset: int
 
 
-class Cancel(Message, tag=11):
+class Cancel(Message, frozen=True, tag=11):
     object: bytes
     force: bool = False
     recursive: bool = True
 
 
-class CancelCell(Message, tag=12):
+class CancelCell(Message, frozen=True, tag=12):
     request: int
     cell: str
 
 
-class KillActor(Message, tag=13):
+class KillActor(Message, frozen=True, tag=13):
     actor: bytes
     no_restart: bool = True
 
 
-class Query(Message, tag=14):
+class Query(Message, frozen=True, tag=14):
     request: int
     what: str
     filters: dict[str, Any] = {}
 
 
-class Subscribe(Message, tag=15):
+class Subscribe(Message, frozen=True, tag=15):
     """Start (`on`) or end the event feed."""
 
     on: bool
 
 
-class TaskFinished(Message, tag=16):
+class TaskFinished(Message, frozen=True, tag=16):
     """A worker's word on a task.
 
     status: "ok", "error" (values[0] is the error), "cancelled", "exit" (the actor ends on purpose).
@@ -221,69 +221,70 @@ class TaskFinished(Message, tag=16):
     ended: float = 0.0
 
 
-class Yielded(Message, tag=17):
+class Yielded(Message, frozen=True, tag=17):
     task: bytes
     position: int
     value: Value
 
 
-class Blocked(Message, tag=18):
+class Blocked(Message, frozen=True, tag=18):
     """The running task waits for objects; tasks queued behind it are handed back."""
 
     returned: list[bytes] = []
 
 
-class Unblocked(Message, tag=19):
+class Unblocked(Message, frozen=True, tag=19):
     pass
 
 
-class TasksReturned(Message, tag=20):
+class TasksReturned(Message, frozen=True, tag=20):
     """Tasks handed back unstarted, after a `Recall` or because the worker is blocked."""
 
     tasks: list[bytes]
 
 
-class Wrote(Message, tag=21):
+class Wrote(Message, frozen=True, tag=21):
     """Output of tasks on this worker."""
 
     lines: list[LogLine]
 
 
-class Consumed(Message, tag=22):
+class Consumed(Message, frozen=True, tag=22):
     """The consumer of a stream took the items before `position`."""
 
     task: bytes
     position: int
 
 
-class DropStream(Message, tag=23):
+class DropStream(Message, frozen=True, tag=23):
     """Nobody will take more items of this stream; `position` were taken."""
 
     task: bytes
     position: int
 
 
-class Shutdown(Message, tag=24):
+class Shutdown(Message, frozen=True, tag=24):
     pass
 
 
-class ActorExited(Message, tag=25):
+class ActorExited(Message, frozen=True, tag=25):
     """An actor's process leaves on purpose (`exit_actor`, `__ray_terminate__`)."""
 
     reason: str = ""
 
 
-ToHead = Union[
-    Hello, RegisterFunction, TaskSpec, PutObject, Want, AddRef, Release, Unpin, Allocate, Abandon,
-    Cancel, CancelCell, KillActor, Query, Subscribe, TaskFinished, Yielded, Blocked, Unblocked,
-    TasksReturned, Wrote, Consumed, DropStream, Shutdown, ActorExited,
-]  # fmt: skip
+ToHead = (
+    Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
+    | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
+    | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
+    | ActorExited
+)  # fmt: skip
 
 
 # -- head -> driver or worker ---------------------------------------------------------------------
 
 
-class Welcome(Message, tag=1):
+class Welcome(Message, frozen=True, tag=1):
     session: str
     folder: str
     node: str
@@ -294,11 +295,11 @@ class Welcome(Message, tag=1):
     namespace: str = ""
 
 
-class Objects(Message, tag=2):
+class Objects(Message, frozen=True, tag=2):
     values: list[Value]
 
 
-class Reply(Message, tag=3):
+class Reply(Message, frozen=True, tag=3):
     """Answer to the request of that number; `error` is empty if it succeeded."""
 
     request: int
@@ -306,7 +307,7 @@ class Reply(Message, tag=3):
     error: str = ""
 
 
-class RunTask(Message, tag=4):
+class RunTask(Message, frozen=True, tag=4):
     spec: TaskSpec
     values: list[Value] = []  # of the deps, in their order
     code: bytes = b""  # the function or class, the first time this worker needs it
@@ -314,68 +315,68 @@ class RunTask(Message, tag=4):
     gpus: tuple[int, ...] | None = None  # None: the task asked for none
 
 
-class CancelTask(Message, tag=5):
+class CancelTask(Message, frozen=True, tag=5):
     task: bytes
 
 
-class Recall(Message, tag=6):
+class Recall(Message, frozen=True, tag=6):
     """Hand back what has not started, and send what is finished."""
 
 
-class Exit(Message, tag=7):
+class Exit(Message, frozen=True, tag=7):
     """Finish what is running and leave. `reason` is for the log."""
 
     reason: str = ""
 
 
-class Events(Message, tag=8):
+class Events(Message, frozen=True, tag=8):
     batch: EventBatch
 
 
-class Logs(Message, tag=9):
+class Logs(Message, frozen=True, tag=9):
     lines: list[LogLine]
 
 
-class Warn(Message, tag=10):
+class Warn(Message, frozen=True, tag=10):
     """Something a person should read once."""
 
     text: str
 
 
-class StreamConsumed(Message, tag=11):
+class StreamConsumed(Message, frozen=True, tag=11):
     task: bytes
     position: int
 
 
-class StopStream(Message, tag=12):
+class StopStream(Message, frozen=True, tag=12):
     task: bytes
 
 
-ToClient = Union[
-    Welcome, Objects, Reply, RunTask, CancelTask, Recall, Exit, Events, Logs, Warn,
-    StreamConsumed, StopStream,
-]  # fmt: skip
+ToClient = (
+    Welcome | Objects | Reply | RunTask | CancelTask | Recall | Exit | Events | Logs | Warn
+    | StreamConsumed | StopStream
+)  # fmt: skip
 
 
 # -- head <-> zygote ------------------------------------------------------------------------------
 
 
-class Fork(Message, tag=1):
+class Fork(Message, frozen=True, tag=1):
     worker: bytes
     env: str = ""
 
 
-class Signal(Message, tag=2):
+class Signal(Message, frozen=True, tag=2):
     """Send a signal to a worker, unless it has ended: only its parent knows for sure."""
 
     worker: bytes
     number: int
 
 
-ToZygote = Union[Fork, Signal]
+ToZygote = Fork | Signal
 
 
-class Died(Message, tag=1):
+class Died(Message, frozen=True, tag=1):
     worker: bytes
     status: int  # exit code, or minus the signal's number
 

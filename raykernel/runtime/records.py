@@ -60,9 +60,9 @@ class Task:
     """One task, actor creation or actor call, from its submission on."""
 
     __slots__ = (
-        "attempt", "cancelled", "children", "ended", "error", "kill_at", "lined", "missing", "owner",
-        "produced", "retries", "solo", "spec", "started", "state", "stream_dropped", "submitted",
-        "worker",
+        "attempt", "cancelled", "children", "ended", "error", "kill_at", "lined", "missing",
+        "owner", "produced", "retries", "solo", "spec", "started", "state", "stream_dropped",
+        "submitted", "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:

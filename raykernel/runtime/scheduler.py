@@ -86,7 +86,7 @@ class Scheduler:
             m.Blocked: self._blocked,
             m.Unblocked: lambda c, msg: self.dispatcher.blocked(c, False),
             m.TasksReturned: lambda c, msg: self._returned(c, msg.tasks),
-            m.RegisterFunction: lambda c, msg: self.functions.setdefault(msg.key, msg),
+            m.RegisterFunction: self._register,
             m.Unpin: self._unpin,
             m.Allocate: self._allocate,
             m.Abandon: lambda c, msg: self.store.abandon(c, msg.offset),
@@ -294,6 +294,9 @@ class Scheduler:
                 self.store.pin(worker, entry, dep)
             values.append(value)
         return values
+
+    def _register(self, client: Client, message: m.RegisterFunction) -> None:
+        self.functions.setdefault(message.key, message)
 
     def _code(self, key: bytes) -> bytes:
         return self.functions[key].payload

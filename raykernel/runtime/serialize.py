@@ -30,7 +30,7 @@ Buffer = bytes | bytearray | memoryview
 _HEAD = struct.Struct("<4sIQ")
 _MAGIC = b"RKB1"
 _ALIGN = 64
-_PLAIN_LEAVES = frozenset({int, float, str, bytes, bool, type(None), complex})
+_PLAIN_LEAVES: frozenset[type] = frozenset({int, float, str, bytes, bool, type(None), complex})
 _PLAIN_NODES = 64  # containers with more nodes than this aren't walked: the C pickler might fail
 
 
@@ -147,7 +147,8 @@ def serialize(value: Any) -> Serialized:
     """Pickle `value`. Raises what its pickling raises; refs inside are in `contained`."""
     if type(value) in _PLAIN_LEAVES:
         return Serialized(pickle.dumps(value, 5), None, ())
-    outer, ids = _collector.ids, []
+    outer = _collector.ids
+    ids: list[bytes] = []
     _collector.ids = ids
     buffers: list[memoryview] = []
 

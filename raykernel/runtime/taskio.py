@@ -66,9 +66,7 @@ class Outbox:
                 lines.append(LogLine("", "", "", self._pid, stream, text))
             else:
                 spec = running.spec
-                lines.append(
-                    LogLine(spec.cell, spec.id.hex(), spec.name, self._pid, stream, text)
-                )
+                lines.append(LogLine(spec.cell, spec.id.hex(), spec.name, self._pid, stream, text))
         self._post(Wrote(lines))
 
     def _run(self) -> None:

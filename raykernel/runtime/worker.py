@@ -1,4 +1,4 @@
-"""A worker: a process that runs tasks, one after the other in its main thread, or lives as an actor.
+"""A worker: a process that runs tasks one by one in its main thread, or lives as an actor.
 
     main thread   reads the socket while idle; runs tasks; a blocked `get` reads the socket too
     flusher       started on the first output or queued message, sends what waits
@@ -52,7 +52,7 @@ class _Client(Client):
 
 
 class Worker:
-    """The main thread's state. Everything here is touched by that thread only, except where said."""
+    """The main thread's state, touched by that thread only, except where said."""
 
     def __init__(self, settings: Settings, worker_id: bytes) -> None:
         self.inbox: deque[m.RunTask] = deque()
@@ -335,8 +335,8 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
     except OSError:
         return  # the head is gone already
     context.engine = context.make_worker_engine(worker.client)
-    sys.stdout = TaskStream(worker.outbox, "stdout", 1)  # type: ignore[assignment]
-    sys.stderr = TaskStream(worker.outbox, "stderr", 2)  # type: ignore[assignment]
+    sys.stdout = TaskStream(worker.outbox, "stdout", 1)
+    sys.stderr = TaskStream(worker.outbox, "stderr", 2)
     try:
         worker.run()
         atexit._run_exitfuncs()

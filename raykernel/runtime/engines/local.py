@@ -259,9 +259,7 @@ def stop_session(name: str) -> bool:
     if not info.alive:
         session.remove(Path(info.path), Path(info.arena))
         return False
-    client = Client(
-        os.path.join(info.path, "head.sock"), "control", os.urandom(16), os.getpid()
-    )
+    client = Client(os.path.join(info.path, "head.sock"), "control", os.urandom(16), os.getpid())
     client.post(m.Shutdown())
     with contextlib.suppress(Exception):
         while True:
