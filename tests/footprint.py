@@ -155,18 +155,22 @@ def _used_by_others(path: Path) -> bool:
     for process in psutil.process_iter():
         try:
             ours = process.pid == os.getpid() or process.environ().get(MARK) == os.environ[MARK]
-            if not ours and (_maps(process.pid, path) or _drives(process.pid, path)):
+            if not ours and (_drives(process.pid, path) or _holds(process.pid, path)):
                 return True
         except (OSError, psutil.Error):
             continue  # ended meanwhile, or somebody else's
     return False
 
 
-def _maps(pid: int, shared: Path) -> bool:
-    return str(shared) in Path(f"/proc/{pid}/maps").read_text(errors="replace")
+def _holds(pid: int, shared: Path) -> bool:
+    if str(shared) in Path(f"/proc/{pid}/maps").read_text(errors="replace"):
+        return True
+    return any(os.readlink(file) == str(shared) for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def _drives(pid: int, session: Path) -> bool:
+def _drives(pid: int, path: Path) -> bool:
+    """Whether the process is the driver or head of the session whose folder or arena this is."""
+    session = SESSIONS / path.name.removeprefix(f"raykernel-{os.getuid()}-")
     try:
         about = json.loads((session / "session.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
