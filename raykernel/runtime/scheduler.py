@@ -323,7 +323,7 @@ class Scheduler:
         status = message.status
         if status == "error" and message.retryable and task.retries and not task.cancelled:
             self._abandon(worker, message.values[1:])
-            self._leave_worker(task, worker)
+            self.dispatcher.finished(worker, task)
             self.use_retry(task)
             if task.spec.kind == m.CALL:
                 self.actors.retry_call(task)
@@ -651,7 +651,10 @@ class Scheduler:
             task.move(TaskEvent.RETURNED)
             task.worker = None
             task.attempt -= 1
-            self.dispatcher.push(task, front=True)
+            if task.cancelled:  # the word of it crossed with the task on its way back
+                self.fail(task, _cancelled(task))
+            else:
+                self.dispatcher.push(task, front=True)
         if len(worker.inflight) < 2:
             self.dispatcher.pipelined.pop(worker, None)
             worker.recalled = False
