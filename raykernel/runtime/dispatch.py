@@ -31,12 +31,13 @@ IDLE_LIMIT = 2.0
 class Shape:
     """The queue of the ready tasks that need the same."""
 
-    __slots__ = ("amounts", "env", "key", "leases", "pool", "queue", "resources")
+    __slots__ = ("amounts", "env", "gpus", "key", "leases", "pool", "queue", "resources")
 
     def __init__(self, key: str, needs: str, env: str, pool: resources.Pool) -> None:
         self.key = key
         self.resources = needs
         self.amounts = resources.decode(needs)
+        self.gpus = self.amounts.get("GPU", 0)
         self.env = env
         self.pool = pool
         self.queue: deque[Task] = deque()
@@ -49,7 +50,6 @@ class Dispatcher:
     def __init__(
         self,
         pool: resources.Pool,
-        gpus: int,
         out: list[Instruction],
         clock: Callable[[], float],
         new_worker_id: Callable[[], bytes],
@@ -65,7 +65,8 @@ class Dispatcher:
         self.mean: dict[bytes, float] = {}  # seconds a function takes, by its key
         self.ready: dict[str, Shape] = {}  # shapes with a queue
         self.pipelined: dict[Worker, None] = {}  # with more than one task
-        self._gpu_free = [resources.UNIT] * gpus
+        whole, part = divmod(pool.total.get("GPU", 0), resources.UNIT)
+        self._gpu_free = [resources.UNIT] * whole + ([part] if part else [])
         self._out = out
         self._clock = clock
         self._new_worker_id = new_worker_id
@@ -101,7 +102,7 @@ class Dispatcher:
     def _feed(self, shape: Shape) -> None:
         queue = shape.queue
         idle = self.idle.get(shape.env)
-        while self._has_ready(queue) and shape.pool.fits(shape.amounts):
+        while self._has_ready(queue) and self.fits(shape):
             if not idle:
                 self._start_for(shape)
                 break
@@ -110,6 +111,10 @@ class Dispatcher:
             self.send(worker, queue.popleft())
         if queue and shape.leases:
             self._deepen(shape)
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a task of this shape could start now, if there were a worker."""
+        return shape.pool.fits(shape.amounts) and (not shape.gpus or self._fits_cards(shape.gpus))
 
     def _has_ready(self, queue: deque[Task]) -> bool:
         """Whether a ready task is first in the queue, after what was cancelled is dropped."""
@@ -173,7 +178,7 @@ class Dispatcher:
         shape.pool.take(shape.amounts)
         worker.lease = Lease(shape.key, shape.pool, shape.resources)
         shape.leases[worker] = None
-        worker.gpus = self._take_gpus(shape.amounts.get("GPU", 0))
+        worker.gpus = self._take_gpus(shape.gpus)
 
     def finished(self, worker: Worker, task: Task) -> None:
         """A task left the worker's queue: the next one runs, or the lease ends."""
@@ -197,7 +202,7 @@ class Dispatcher:
             worker.lease = None
             shape = self.shapes[lease.shape]
             shape.leases.pop(worker, None)
-            self._give_gpus(worker, shape.amounts.get("GPU", 0))
+            self._give_gpus(worker, shape.gpus)
         if worker.actor is None and worker.connected and not worker.retire:
             worker.idle_since = self._clock()
             self.idle.setdefault(worker.env, {})[worker] = None
@@ -225,6 +230,13 @@ class Dispatcher:
         else:
             lease.pool.take(cpus)
             worker.progress = self._clock()
+
+    def _fits_cards(self, units: int) -> bool:
+        """What is free of all cards together may be scattered: a fraction needs one card with
+        room for it, a whole number as many cards that nobody uses."""
+        if units < resources.UNIT:
+            return any(n >= units for n in self._gpu_free)
+        return self._gpu_free.count(resources.UNIT) >= units // resources.UNIT
 
     def _take_gpus(self, units: int) -> tuple[int, ...] | None:
         if not units:

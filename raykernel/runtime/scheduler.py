@@ -69,7 +69,7 @@ class Scheduler:
         units = {name: resources.to_units(n) for name, n in total.items()}
         self.pool = resources.Pool(units)
         self.dispatcher = Dispatcher(
-            self.pool, int(total.get("GPU", 0)), self.out, clock, ids.task, self._arguments,
+            self.pool, self.out, clock, ids.task, self._arguments,
             self._code, self._dispatched,
         )  # fmt: skip
         self.actors = ActorTable(self, self.out)
@@ -718,7 +718,7 @@ class Scheduler:
         for object_id, entry in self.store.objects.items():
             assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
         for shape in self.dispatcher.shapes.values():
-            if any(t.state is TaskState.READY for t in shape.queue) and pool.fits(shape.amounts):
+            if any(t.state is TaskState.READY for t in shape.queue) and self.dispatcher.fits(shape):
                 assert not self.dispatcher.idle.get(shape.env), "a fitting worker idles"
 
 
