@@ -79,7 +79,8 @@ def _meet_all_workers(ray: Any, cpus: int) -> None:
 def memory() -> float:
     """MB that the engine's processes have for themselves (USS), this one, the driver, aside.
 
-    They are told by the mark in their environment, since an engine may detach its processes.
+    They are told by the mark in their environment, since an engine may detach its processes. Pages
+    that forked processes share with each other count for none of them.
     """
     mark = os.environ[MARK]
     total = 0
