@@ -9,7 +9,6 @@ from nbclient import NotebookClient
 
 from tests.integration import kernels
 
-
 assert kernels.LOOP  # nbclient runs on it too
 
 
