@@ -100,6 +100,7 @@ class ActorTable:
         if task.missing == 0:
             task.move(TaskEvent.ARGS_READY)
         elif actor.options.out_of_order:
+            actor.unready[task.spec.id] = task
             return
         actor.lines.setdefault(task.owner, deque()).append(task)
         self.pump(actor)
@@ -107,7 +108,7 @@ class ActorTable:
     def arguments_ready(self, task: Task) -> None:
         task.move(TaskEvent.ARGS_READY)
         actor = self.actors[task.spec.actor]
-        if actor.options.out_of_order:
+        if actor.unready.pop(task.spec.id, None) is not None:
             actor.lines.setdefault(task.owner, deque()).append(task)
         self.pump(actor)
 
@@ -154,6 +155,7 @@ class ActorTable:
         actor = self.actors.get(task.spec.actor)
         if task.lined and actor is not None and actor.state is not ActorState.DEAD:
             task.lined = False
+            actor.unready.pop(task.spec.id, None)
             actor.pending -= 1
             self.pump(actor)
 
@@ -209,7 +211,9 @@ class ActorTable:
             self.names.pop((options.namespace, options.name), None)
         worker, actor.worker = actor.worker, None
         calls = [t for line in actor.lines.values() for t in line]
+        calls += actor.unready.values()
         actor.lines.clear()
+        actor.unready.clear()
         actor.pending = 0
         if worker is not None:
             calls = [t for t in worker.inflight.values() if t is not creation] + calls

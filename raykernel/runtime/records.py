@@ -177,7 +177,8 @@ class Actor:
     """An actor with its queue: one line per caller, so that each caller's order is kept."""
 
     __slots__ = ("creation", "death", "ending", "id", "lines", "options", "owner", "pending",
-                 "restarts", "restarts_left", "state", "window", "worker")  # fmt: skip
+                 "restarts", "restarts_left", "state", "unready", "window",
+                 "worker")  # fmt: skip
 
     def __init__(self, id: bytes, creation: Task, owner: bytes, options: ActorOptions) -> None:
         self.id = id
@@ -186,7 +187,8 @@ class Actor:
         self.state = ActorState.PENDING
         self.worker: Worker | None = None
         self.lines: dict[bytes, deque[Task]] = {}
-        self.pending = 0  # calls in lines
+        self.unready: dict[bytes, Task] = {}  # out of order: in no line before their turn
+        self.pending = 0  # calls in lines or unready
         self.options = options
         self.window = 0  # calls on their way to it at once
         self.restarts_left = options.max_restarts
