@@ -189,9 +189,10 @@ class ActorTable:
             self._out.append(SignalWorker(actor.worker.id, signal.SIGKILL))
 
     def exited(self, actor: Actor) -> None:
-        """It leaves of its own will (`exit_actor`): never restarted, queued calls dropped."""
+        """It leaves of its own will (`exit_actor()`): never restarted, queued calls dropped. Those
+        that run beside the one that said so may still end well."""
         if actor.state is not ActorState.DEAD:
-            self.bury(actor, "the actor exited by itself (`exit_actor`)", kill=False)
+            self.bury(actor, "the actor exited by itself (`exit_actor()`)", kill=False)
 
     def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
         record = msgspec.structs.replace(
@@ -215,10 +216,9 @@ class ActorTable:
         actor.lines.clear()
         actor.unready.clear()
         actor.pending = 0
-        if worker is not None:
+        if worker is not None and kill:
             calls = [t for t in worker.inflight.values() if t is not creation] + calls
-            if kill:
-                self._out.append(SignalWorker(worker.id, signal.SIGKILL))
+            self._out.append(SignalWorker(worker.id, signal.SIGKILL))
         for task in calls:
             if task.ended == 0.0:
                 self._core.fail(task, actor.death)

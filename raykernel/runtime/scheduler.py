@@ -334,8 +334,13 @@ class Scheduler:
             self._end(task, TaskEvent.SUCCEEDED, message.values, worker)
         elif status == "cancelled":
             self._end(task, TaskEvent.CANCELLED, self._spread(task, _cancelled(task)), worker)
-        elif status == "exit":
-            self._end(task, TaskEvent.SUCCEEDED, message.values, worker)
+        elif status == "exit" and worker.actor is not None:
+            self._abandon(worker, message.values)
+            actor = worker.actor
+            self.actors.exited(actor)
+            assert actor.death is not None
+            if task.ended == 0.0:  # a constructor's ended with its actor
+                self.fail(task, actor.death)
         else:
             task.error = message.error
             value = message.values[0]
