@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from . import resources
+from .groups import Group, GroupSpace, GroupTable, Space
 from .instructions import Instruction, Send, SignalWorker, StartWorker
 from .messages import CREATION, Exit, Recall, RunTask, Value
 from .records import Lease, Task, TaskEvent, TaskState, Worker
@@ -31,15 +32,15 @@ IDLE_LIMIT = 2.0
 class Shape:
     """The queue of the ready tasks that need the same."""
 
-    __slots__ = ("amounts", "env", "gpus", "key", "leases", "pool", "queue", "resources")
+    __slots__ = ("amounts", "env", "gpus", "key", "leases", "queue", "resources", "space")
 
-    def __init__(self, key: str, needs: str, env: str, pool: resources.Pool) -> None:
+    def __init__(self, key: str, needs: str, env: str, space: Space) -> None:
         self.key = key
         self.resources = needs
         self.amounts = resources.decode(needs)
         self.gpus = self.amounts.get("GPU", 0)
         self.env = env
-        self.pool = pool
+        self.space = space
         self.queue: deque[Task] = deque()
         self.leases: dict[Worker, None] = {}
 
@@ -65,6 +66,7 @@ class Dispatcher:
         self.mean: dict[bytes, float] = {}  # seconds a function takes, by its key
         self.ready: dict[str, Shape] = {}  # shapes with a queue
         self.pipelined: dict[Worker, None] = {}  # with more than one task
+        self.groups = GroupTable(pool)
         whole, part = divmod(pool.total.get("GPU", 0), resources.UNIT)
         self._gpu_free = [resources.UNIT] * whole + ([part] if part else [])
         self._out = out
@@ -81,16 +83,39 @@ class Dispatcher:
 
     def push(self, task: Task, front: bool = False) -> None:
         spec = task.spec
-        env = spec.extra.env if spec.extra is not None else ""
-        key = f"{spec.resources}|{env}" if env else spec.resources
+        extra = spec.extra
+        key = spec.resources
+        if extra is not None and (extra.env or extra.group):
+            key = f"{key}|{extra.group.hex()}|{extra.bundle}|{extra.env}"
         shape = self.shapes.get(key)
         if shape is None:
-            shape = self.shapes[key] = Shape(key, spec.resources, env, self.pool)
+            env = extra.env if extra is not None else ""
+            shape = self.shapes[key] = Shape(key, spec.resources, env, self.space_of(task))
         if front:
             shape.queue.appendleft(task)
         else:
             shape.queue.append(task)
         self.ready[key] = shape
+
+    def space_of(self, task: Task) -> Space:
+        """Where a task's resources come from."""
+        extra = task.spec.extra
+        if extra is None or not extra.group:
+            return self.pool
+        return GroupSpace(self.groups.groups[extra.group], extra.bundle)
+
+    def drop_group(self, group: Group) -> tuple[list[Task], list[Worker]]:
+        """A group is gone: the ready tasks that wait for it, the workers that hold parts of it."""
+        tasks: list[Task] = []
+        workers: list[Worker] = []
+        mark = f"|{group.id.hex()}|"
+        for key in [k for k in self.shapes if mark in k]:
+            shape = self.shapes[key]
+            tasks += [t for t in shape.queue if t.state is TaskState.READY]
+            workers += shape.leases
+            shape.queue.clear()
+            self.ready.pop(key, None)
+        return tasks, workers
 
     def run(self) -> None:
         """Send what can be sent."""
@@ -102,19 +127,24 @@ class Dispatcher:
     def _feed(self, shape: Shape) -> None:
         queue = shape.queue
         idle = self.idle.get(shape.env)
-        while self._has_ready(queue) and self.fits(shape):
+        while self._has_ready(queue):
+            pool = self.pool_for(shape)
+            if pool is None:
+                break
             if not idle:
                 self._start_for(shape)
                 break
             worker, _ = idle.popitem()
-            self._lease(worker, shape)
+            self._lease(worker, shape, pool)
             self.send(worker, queue.popleft())
         if queue and shape.leases:
             self._deepen(shape)
 
-    def fits(self, shape: Shape) -> bool:
-        """Whether a task of this shape could start now, if there were a worker."""
-        return shape.pool.fits(shape.amounts) and (not shape.gpus or self._fits_cards(shape.gpus))
+    def pool_for(self, shape: Shape) -> resources.Pool | None:
+        """Where a task of this shape could start now, if there were a worker."""
+        if shape.gpus and not self._fits_cards(shape.gpus):
+            return None
+        return shape.space.choose(shape.amounts)
 
     def _has_ready(self, queue: deque[Task]) -> bool:
         """Whether a ready task is first in the queue, after what was cancelled is dropped."""
@@ -174,9 +204,9 @@ class Dispatcher:
 
     # -- leases --------------------------------------------------------------------------------
 
-    def _lease(self, worker: Worker, shape: Shape) -> None:
-        shape.pool.take(shape.amounts)
-        worker.lease = Lease(shape.key, shape.pool, shape.resources)
+    def _lease(self, worker: Worker, shape: Shape, pool: resources.Pool) -> None:
+        pool.take(shape.amounts)
+        worker.lease = Lease(shape.key, pool, shape.resources)
         shape.leases[worker] = None
         worker.gpus = self._take_gpus(shape.gpus)
 
@@ -262,10 +292,7 @@ class Dispatcher:
 
     def _start_for(self, shape: Shape) -> None:
         """Start as many workers as could work on this queue at once, less those on their way."""
-        room = len(shape.queue)
-        for name, n in shape.amounts.items():
-            if n:
-                room = min(room, shape.pool.free.get(name, 0) // n)
+        room = shape.space.count(shape.amounts, len(shape.queue))
         for _ in range(room - self.starting.get(shape.env, 0)):
             if sum(self.starting.values()) >= self._start_limit:
                 return

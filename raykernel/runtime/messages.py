@@ -88,6 +88,9 @@ class TaskExtra(msgspec.Struct, frozen=True, array_like=True):
 
     retry_exceptions: bytes = b""  # b"": none, b"*": all, else pickled tuple of classes
     env: str = ""  # canonical JSON of the runtime environment, "" for the session's
+    group: bytes = b""  # placement group to run in
+    bundle: int = -1  # -1: whichever has room
+    capture: bool = False  # tasks it submits run in the group too
     max_calls: int = 0
     concurrency_group: str = ""
     backpressure: int = 0
@@ -273,11 +276,26 @@ class ActorExited(Message, frozen=True, tag=25):
     reason: str = ""
 
 
+class CreateGroup(Message, frozen=True, tag=26):
+    """Reserve a placement group; `bundles` are canonical resource texts."""
+
+    request: int
+    group: bytes
+    bundles: list[str]
+    strategy: str
+    name: str = ""
+    detached: bool = False
+
+
+class RemoveGroup(Message, frozen=True, tag=27):
+    group: bytes
+
+
 ToHead = (
     Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
     | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
     | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
-    | ActorExited
+    | ActorExited | CreateGroup | RemoveGroup
 )  # fmt: skip
 
 

@@ -177,6 +177,19 @@ def _actor_state(core: Scheduler, client: Client, filters: dict[str, Any]) -> di
     }
 
 
+def _groups(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "placement_group_id": group.id.hex(),
+            "name": group.name,
+            "strategy": group.strategy,
+            "state": group.state.name,
+            "bundles": [_amounts(b.total) for b in group.bundles],
+        }
+        for group in core.dispatcher.groups.groups.values()
+    ]
+
+
 _ANSWERS: dict[str, Answer] = {
     "tasks": _tasks,
     "actors": _actors,
@@ -191,4 +204,5 @@ _ANSWERS: dict[str, Answer] = {
     "named_actors": _named_actors,
     "actor_state": _actor_state,
     "task_kind": _task_kind,
+    "groups": _groups,
 }

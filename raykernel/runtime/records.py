@@ -60,9 +60,9 @@ class Task:
     """One task, actor creation or actor call, from its submission on."""
 
     __slots__ = (
-        "attempt", "cancelled", "children", "ended", "error", "kill_at", "lined", "missing",
-        "owner", "produced", "retries", "solo", "spec", "started", "state", "stream_dropped",
-        "submitted", "worker",
+        "attempt", "cancelled", "children", "consumed", "ended", "error", "kill_at", "lined",
+        "missing", "owner", "produced", "retries", "solo", "spec", "started", "state",
+        "stream_dropped", "submitted", "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
@@ -79,6 +79,7 @@ class Task:
         self.kill_at = 0.0  # when a request to end turns into a kill; 0: never
         self.children: set[bytes] | None = None  # live tasks it submitted
         self.produced = 0  # items of a stream
+        self.consumed = 0  # of them taken, as far as the consumer said
         self.stream_dropped = -1  # position from which nobody wants the stream
         self.submitted = now
         self.started = 0.0

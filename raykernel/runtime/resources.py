@@ -26,8 +26,12 @@ def to_float(units: int) -> float:
 
 def encode(amounts: Mapping[str, float]) -> str:
     """The canonical text of a set; resources of amount 0 are left out."""
-    items = sorted((name, to_units(amount)) for name, amount in amounts.items())
-    return ";".join(f"{name}={units}" for name, units in items if units)
+    return encode_units({name: to_units(amount) for name, amount in amounts.items()})
+
+
+def encode_units(units: Amounts) -> str:
+    """The same for amounts in units."""
+    return ";".join(f"{name}={n}" for name, n in sorted(units.items()) if n)
 
 
 @lru_cache(maxsize=4096)
@@ -67,6 +71,17 @@ class Pool:
             if free.get(name, 0) < n:
                 return False
         return True
+
+    def choose(self, amounts: Amounts) -> Pool | None:
+        """This pool, if it has these amounts now."""
+        return self if self.fits(amounts) else None
+
+    def count(self, amounts: Amounts, most: int) -> int:
+        """How many times these amounts fit now, `most` at the most."""
+        for name, n in amounts.items():
+            if n:
+                most = min(most, self.free.get(name, 0) // n)
+        return max(0, most)
 
     def take(self, amounts: Amounts) -> None:
         free = self.free

@@ -33,6 +33,7 @@ from .actors import ActorTable
 from .allocator import Allocator
 from .dispatch import POKE, Dispatcher
 from .feed import Feed
+from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
 from .instructions import Instruction, Send, SignalWorker, Stop
 from .records import LIVE_STATES, Actor, Client, Task, TaskEvent, TaskState, Worker
@@ -100,6 +101,8 @@ class Scheduler:
             m.Consumed: self._consumed,
             m.DropStream: self._drop_stream,
             m.Wrote: self._wrote,
+            m.CreateGroup: self._create_group,
+            m.RemoveGroup: self._remove_group,
             m.Shutdown: lambda c, msg: self.out.append(Stop("shutdown was asked for")),
         }
 
@@ -191,6 +194,8 @@ class Scheduler:
             task, record = self._failing.popleft()
             if task.ended == 0.0:
                 self.fail(task, record)
+        if self.dispatcher.groups.pending:
+            self.dispatcher.groups.place()
         if self.dispatcher.ready:
             self.dispatcher.run()
         if self.store.full_outboxes:
@@ -247,7 +252,12 @@ class Scheduler:
     def _queue(self, task: Task) -> None:
         task.move(TaskEvent.ARGS_READY)
         spec = task.spec
-        if spec.resources not in self._feasible:
+        if spec.extra is not None and spec.extra.group:
+            group = self.dispatcher.groups.groups.get(spec.extra.group)
+            if group is None or group.state is GroupState.REMOVED:
+                self._failing.append((task, _no_group(task)))
+                return
+        elif spec.resources not in self._feasible:
             self._check_feasible(spec)
         self.dispatcher.push(task)
 
@@ -306,6 +316,9 @@ class Scheduler:
             actor = self.actors.actors[task.spec.actor]
             actor.worker = worker
             worker.actor = actor
+        if task.consumed:  # by somebody who waits for what comes after the first try's items
+            note = m.StreamConsumed(task.spec.id, task.consumed)
+            self.out.append(Send(worker.id, note))
         if self.feed.watchers:
             self.feed.note(task)
 
@@ -331,7 +344,10 @@ class Scheduler:
                 self.dispatcher.push(task, front=True)
             return
         if status == "ok":
-            self._end(task, TaskEvent.SUCCEEDED, message.values, worker)
+            values = message.values
+            if task.spec.returns == m.STREAMING:  # a retry may have made fewer than there are
+                values = [self._stream_end(task)]
+            self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
             self._end(task, TaskEvent.CANCELLED, self._spread(task, _cancelled(task)), worker)
         elif status == "exit" and worker.actor is not None:
@@ -509,6 +525,8 @@ class Scheduler:
         self.clients.pop(client.id, None)
         self.feed.unwatch(client.id)
         self.actors.owner_gone(client)
+        for group in self.dispatcher.groups.of_owner(client.id):
+            self.remove_group(group.id)
         self.store.drop_client(client)
 
     # -- objects -------------------------------------------------------------------------------
@@ -577,6 +595,7 @@ class Scheduler:
             return
         if message.position == task.produced:
             self._new_item(task, message.position)  # the next one is about to be wanted
+        task.consumed = message.position
         extra = task.spec.extra
         if extra is not None and extra.backpressure and task.worker is not None:
             note = m.StreamConsumed(message.task, message.position)
@@ -592,12 +611,16 @@ class Scheduler:
             self.store.release(client, [object_id])
             position += 1
         if task is not None and task.stream_dropped < 0:
-            task.stream_dropped = message.position
-            if task.state is TaskState.RUNNING and task.worker is not None:
-                self.out.append(Send(task.worker.id, m.StopStream(message.task)))
-                self.out.append(SignalWorker(task.worker.id, POKE))
-            else:
-                self.fail(task, _cancelled(task))
+            self._stop_stream(task, message.position)
+
+    def _stop_stream(self, task: Task, position: int) -> None:
+        task.cancelled = True  # never again, should it come back
+        task.stream_dropped = position
+        if task.state is TaskState.RUNNING and task.worker is not None:
+            self.out.append(Send(task.worker.id, m.StopStream(task.spec.id)))
+            self.out.append(SignalWorker(task.worker.id, POKE))
+        else:
+            self.fail(task, _cancelled(task))
 
     # -- cancellation --------------------------------------------------------------------------
 
@@ -697,6 +720,30 @@ class Scheduler:
         else:
             self.feed.unwatch(client.id)
 
+    # -- placement groups ----------------------------------------------------------------------
+
+    def _create_group(self, client: Client, message: m.CreateGroup) -> None:
+        error = self.dispatcher.groups.create(message, client.id)
+        self.out.append(Send(client.id, m.Reply(message.request, error=error)))
+
+    def _remove_group(self, client: Client, message: m.RemoveGroup) -> None:
+        self.remove_group(message.group)
+
+    def remove_group(self, group_id: bytes) -> None:
+        """Free what a group reserved, and end what runs in it."""
+        group = self.dispatcher.groups.remove(group_id)
+        if group is None:
+            return
+        tasks, workers = self.dispatcher.drop_group(group)
+        for task in tasks:
+            self.fail(task, _no_group(task))
+        for worker in workers:
+            if worker.actor is not None:
+                self.actors.bury(worker.actor, "its placement group was removed")
+            for task in worker.inflight.values():
+                task.retries = 0
+            self.out.append(SignalWorker(worker.id, signal.SIGKILL))
+
     def actor_of(self, actor_id: bytes) -> Actor | None:
         return self.actors.actors.get(actor_id)
 
@@ -707,10 +754,14 @@ class Scheduler:
         pool = self.pool
         held: dict[str, int] = dict.fromkeys(pool.total, 0)
         for worker in self.dispatcher.workers.values():
-            if worker.lease is None:
+            if worker.lease is None or worker.lease.pool is not pool:
                 continue
             for name, n in resources.decode(worker.lease.held).items():
                 if not (worker.blocked and name == "CPU"):
+                    held[name] = held.get(name, 0) + n
+        for group in self.dispatcher.groups.groups.values():
+            if group.state is GroupState.CREATED:
+                for name, n in group.needs.items():
                     held[name] = held.get(name, 0) + n
         for name, n in pool.total.items():
             assert pool.free[name] == n - held[name], f"{name}: accounts don't add up"
@@ -723,7 +774,10 @@ class Scheduler:
         for object_id, entry in self.store.objects.items():
             assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
         for shape in self.dispatcher.shapes.values():
-            if any(t.state is TaskState.READY for t in shape.queue) and self.dispatcher.fits(shape):
+            if (
+                any(t.state is TaskState.READY for t in shape.queue)
+                and self.dispatcher.pool_for(shape) is not None
+            ):
                 assert not self.dispatcher.idle.get(shape.env), "a fitting worker idles"
 
 
@@ -731,6 +785,16 @@ def _cancelled(task: Task) -> m.ErrorRecord:
     return m.ErrorRecord(
         "cancelled",
         f"the task {task.spec.name} was cancelled",
+        name=task.spec.name,
+        task=task.spec.id,
+        cell=task.spec.cell,
+    )
+
+
+def _no_group(task: Task) -> m.ErrorRecord:
+    return m.ErrorRecord(
+        "setup",
+        f"the placement group of {task.spec.name} was removed",
         name=task.spec.name,
         task=task.spec.id,
         cell=task.spec.cell,
