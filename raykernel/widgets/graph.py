@@ -190,8 +190,11 @@ class GraphView(anywidget.AnyWidget):
         with self._turn:
             if self._closed:
                 return None
+            behind = self.snapshot.get("version") != self._model.version
             if self._take():
                 self._tell(now)
+            elif behind and now - self._sent_snapshot >= SNAPSHOT_EVERY:
+                self._tell_all(now)  # for a page that missed the deltas
             if self._model.live:
                 self._idle_since = None
             elif self._idle_since is None:

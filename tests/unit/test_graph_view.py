@@ -194,6 +194,15 @@ def test_the_browser_gets_deltas_between_snapshots(desk: Desk) -> None:
     assert len(desk.sent) == 2, "nothing has changed"
 
 
+def test_a_page_that_missed_a_delta_is_healed_though_nothing_more_happens(desk: Desk) -> None:
+    desk.view.show()
+    desk.task("f1")
+    assert desk.at(0.1) is not None
+    assert desk.view.snapshot["nodes"] == []
+    desk.at(0.1 + SNAPSHOT_EVERY)
+    assert len(desk.view.snapshot["nodes"]) == 1
+
+
 def test_a_page_opened_at_rest_finds_everything_in_the_snapshot(desk: Desk) -> None:
     desk.view.show()
     desk.task("f1")
