@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 
 #: Calls on their way to an actor at once. More would only move the queue out of our sight.
 WINDOW = 256
+_DEAD_KEPT = 1000
 _TURN = 64  # calls of one caller sent before the next caller's turn
-
-
-class NameTaken(Exception):
-    """Another living actor has this name."""
 
 
 class ActorTable:
@@ -45,6 +42,7 @@ class ActorTable:
         self.names: dict[tuple[str, str], bytes] = {}
         self._core = core
         self._out = out
+        self._dead: deque[bytes] = deque()
 
     # -- creation ------------------------------------------------------------------------------
 
@@ -225,6 +223,17 @@ class ActorTable:
         if creation.ended == 0.0:
             self._core.fail(creation, actor.death)
         self._core.forget_creation(creation)
+        self._remember_dead(actor)
+
+    def _remember_dead(self, actor: Actor) -> None:
+        """Dead actors can be asked about for a while; those with a handle, as long as it is."""
+        self._dead.append(actor.id)
+        if len(self._dead) > _DEAD_KEPT:
+            oldest = self._dead.popleft()
+            if handle_id(oldest) in self._core.store.objects:
+                self._dead.append(oldest)
+            else:
+                self.actors.pop(oldest, None)
 
     def worker_lost(self, actor: Actor, tasks: list[Task], reason: str) -> None:
         """Its process died; `tasks` were with it, in order."""

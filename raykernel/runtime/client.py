@@ -551,6 +551,7 @@ class Client:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
+        self.guard.close()
         self._lose(self.closed)
         while self._due:
             self._due.popleft()()

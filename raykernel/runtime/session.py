@@ -25,6 +25,7 @@ import msgspec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
 _SHM = Path("/dev/shm")
+_BIRTH = 60.0  # seconds in which a starting session describes itself
 _MAX_SOCKET_PATH = 100  # sun_path is 108 bytes on Linux, 104 on macOS
 
 
@@ -150,6 +151,11 @@ def sweep() -> None:
     for info in list_sessions():
         if not info.alive and not _pid_alive(info.pid):
             remove(Path(info.path), Path(info.arena))
+    for folder in root().iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            unborn = folder.is_dir() and not (folder / "session.json").exists()
+            if unborn and time.time() - folder.stat().st_mtime > _BIRTH:
+                remove(folder, _SHM / f"raykernel-{os.getuid()}-{folder.name}")
 
 
 def _pid_alive(pid: int) -> bool:
