@@ -23,7 +23,7 @@ import msgspec
 from .ids import handle_id
 from .instructions import Instruction, Send, SignalWorker
 from .messages import ErrorRecord, Exit
-from .records import Actor, ActorState, Client, Task, TaskEvent, TaskState, Worker
+from .records import Actor, ActorState, Client, Task, TaskEvent, TaskState, Worker, cancelled
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -264,7 +264,9 @@ class ActorTable:
         for task in tasks:
             if task is creation:
                 continue
-            if task.retries == 0:
+            if task.cancelled:
+                self._core.fail(task, cancelled(task))
+            elif task.retries == 0:
                 self._core.fail(task, self._unavailable(actor, reason))
             else:
                 self._core.use_retry(task)

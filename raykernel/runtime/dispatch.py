@@ -161,7 +161,7 @@ class Dispatcher:
         for worker in leases:
             if worker.blocked or worker.recalled or worker.retire:
                 continue
-            running = next(iter(worker.inflight.values()), None)
+            running = worker.first
             if running is None or not self._quick(running):
                 continue
             sent = 0
@@ -312,6 +312,11 @@ class Dispatcher:
         self.starting[worker.env] -= 1
         self.idle.setdefault(worker.env, {})[worker] = None
 
+    def retire(self, worker: Worker) -> None:
+        """It is about to end: no more tasks for it."""
+        worker.retire = True
+        self.idle.get(worker.env, {}).pop(worker, None)
+
     def gone(self, worker: Worker) -> list[Task]:
         """Forget a dead worker; returns the tasks it had, the running one first."""
         self.workers.pop(worker.id, None)
@@ -343,13 +348,13 @@ class Dispatcher:
         for worker in list(self.pipelined):
             if not worker.recalled and now - worker.progress > STALL:
                 worker.recalled = True
-                running = next(iter(worker.inflight.values()))
+                running = worker.first
+                assert running is not None
                 self.mean[running.spec.function] = now - worker.progress
                 self._out.append(Send(worker.id, Recall()))
                 self._out.append(SignalWorker(worker.id, POKE))
         for worker in self._surplus(now):
-            del self.idle[worker.env][worker]
-            worker.retire = True
+            self.retire(worker)
             self._out.append(Send(worker.id, Exit("idle")))
 
     def _surplus(self, now: float) -> Iterator[Worker]:

@@ -32,8 +32,9 @@ def answer(core: Scheduler, client: Client, what: str, filters: dict[str, Any]) 
 
 def _tasks(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[TaskInfo]:
     cell = filters.get("cell", "")
-    tasks = [*core.feed.ended, *core.tasks.values()]
-    return [info(t) for t in tasks if not cell or t.spec.cell == cell]
+    # an actor that is being restarted has a creation that has ended and lives
+    tasks = {t.spec.id: t for t in (*core.feed.ended, *core.tasks.values())}
+    return [info(t) for t in tasks.values() if not cell or t.spec.cell == cell]
 
 
 def _actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -96,6 +96,17 @@ class Task:
         self.state = new
 
 
+def cancelled(task: Task) -> ErrorRecord:
+    """The error of a task whose end somebody asked for."""
+    return ErrorRecord(
+        "cancelled",
+        f"the task {task.spec.name} was cancelled",
+        name=task.spec.name,
+        task=task.spec.id,
+        cell=task.spec.cell,
+    )
+
+
 class Object:
     """An object's place in the table.
 
@@ -154,6 +165,11 @@ class Worker(Client):
         self.served: dict[bytes, int] = {}
         self.gpus: tuple[int, ...] | None = None
         self.idle_since = 0.0
+
+    @property
+    def first(self) -> Task | None:
+        """The task it runs now, unless it runs several at once."""
+        return next(iter(self.inflight.values()), None)
 
 
 class Lease:

@@ -36,7 +36,7 @@ from .feed import Feed
 from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
 from .instructions import Instruction, Send, SignalWorker, Stop
-from .records import LIVE_STATES, Actor, Client, Task, TaskEvent, TaskState, Worker
+from .records import LIVE_STATES, Actor, Client, Task, TaskEvent, TaskState, Worker, cancelled
 from .store import ObjectTable, error_value
 from .wire import encode_one
 
@@ -137,8 +137,7 @@ class Scheduler:
         if client is None:
             return []
         if isinstance(client, Worker):
-            # it is going or has lost its mind; `worker_died` does the rest
-            self.out.append(SignalWorker(client_id, signal.SIGKILL))
+            self.kill(client)  # it is going or has lost its mind; `worker_died` does the rest
             return self._settle_turn()
         self._forget(client)
         if client.role == "driver" and not any(c.role == "driver" for c in self.clients.values()):
@@ -167,9 +166,13 @@ class Scheduler:
         """Time has passed: see `next_tick`."""
         self.dispatcher.due(now)
         for task in [t for t in self._deadlines.values() if t.kill_at <= now]:
-            del self._deadlines[task.spec.id]
-            if task.state is TaskState.RUNNING and task.worker is not None:
-                self.out.append(SignalWorker(task.worker.id, signal.SIGKILL))
+            if task.state is not TaskState.RUNNING or task.worker is None:
+                del self._deadlines[task.spec.id]
+            elif task.worker.first is task:
+                del self._deadlines[task.spec.id]
+                self.kill(task.worker)
+            else:  # another task's turn, which is not to blame
+                task.kill_at = now + PATIENCE
         batch = self.feed.due(now)
         if batch is not None:
             self.out.extend(Send(w, batch) for w in self.feed.watchers)
@@ -187,6 +190,11 @@ class Scheduler:
         for _ in range(n):
             self.dispatcher.start()
         return self._settle_turn()
+
+    def kill(self, worker: Worker) -> None:
+        """End a worker's process. It gets no more tasks, whatever it still says."""
+        self.dispatcher.retire(worker)
+        self.out.append(SignalWorker(worker.id, signal.SIGKILL))
 
     def _settle_turn(self) -> list[Instruction]:
         """Pass failures on, send ready tasks and waited-for objects; the instructions so far."""
@@ -253,13 +261,18 @@ class Scheduler:
         task.move(TaskEvent.ARGS_READY)
         spec = task.spec
         if spec.extra is not None and spec.extra.group:
-            group = self.dispatcher.groups.groups.get(spec.extra.group)
-            if group is None or group.state is GroupState.REMOVED:
+            if self._group_gone(spec):
                 self._failing.append((task, _no_group(task)))
                 return
         elif spec.resources not in self._feasible:
             self._check_feasible(spec)
         self.dispatcher.push(task)
+
+    def _group_gone(self, spec: m.TaskSpec) -> bool:
+        if spec.extra is None or not spec.extra.group:
+            return False
+        group = self.dispatcher.groups.groups.get(spec.extra.group)
+        return group is None or group.state is GroupState.REMOVED
 
     def _check_feasible(self, spec: m.TaskSpec) -> None:
         """Warn, once for each shape, of a request that can never be met."""
@@ -341,7 +354,7 @@ class Scheduler:
             if task.spec.kind == m.CALL:
                 self.actors.retry_call(task)
             else:
-                self.dispatcher.push(task, front=True)
+                self._requeue(task)
             return
         if status == "ok":
             values = message.values
@@ -349,7 +362,7 @@ class Scheduler:
                 values = [self._stream_end(task)]
             self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
-            self._end(task, TaskEvent.CANCELLED, self._spread(task, _cancelled(task)), worker)
+            self._end(task, TaskEvent.CANCELLED, self._spread(task, cancelled(task)), worker)
         elif status == "exit" and worker.actor is not None:
             self._abandon(worker, message.values)
             actor = worker.actor
@@ -465,6 +478,16 @@ class Scheduler:
         task.worker = None
         self.feed.note(task)
 
+    def _requeue(self, task: Task) -> None:
+        """A task came back, unstarted or for another try: it is first in its queue, unless
+        somebody has asked for its end meanwhile, or its placement group is gone."""
+        if task.cancelled:
+            self.fail(task, cancelled(task))
+        elif self._group_gone(task.spec):
+            self.fail(task, _no_group(task))
+        else:
+            self.dispatcher.push(task, front=True)
+
     def _abandon(self, client: Client, values: list[m.Value]) -> None:
         for value in values:
             if value.offset >= 0:
@@ -476,23 +499,22 @@ class Scheduler:
         served = worker.served.get(spec.function, 0) + 1
         worker.served[spec.function] = served
         if served >= spec.extra.max_calls and worker.actor is None:
-            self.dispatcher.idle.get(worker.env, {}).pop(worker, None)
-            worker.retire = True
+            self.dispatcher.retire(worker)
             self.out.append(Send(worker.id, m.Exit("max_calls")))
 
     def _crashed(self, worker: Worker, tasks: list[Task], reason: str) -> None:
         """A worker died with these tasks. The first was running; the others may have been."""
-        for position, task in enumerate(tasks):
+        for position, task in reversed(list(enumerate(tasks))):
             task.solo = True  # next time nobody shares its fate, nor its blame
             if task.cancelled:
-                self.fail(task, _cancelled(task))
-            elif position and task.retries:
-                task.move(TaskEvent.RETRIED)
-                task.worker = None
-                self.dispatcher.push(task, front=True)
+                self.fail(task, cancelled(task))
             elif task.retries:
-                self.use_retry(task)
-                self.dispatcher.push(task, front=True)
+                if position == 0:
+                    self.use_retry(task)
+                else:
+                    task.move(TaskEvent.RETRIED)
+                    task.worker = None
+                self._requeue(task)
             else:
                 self.fail(
                     task,
@@ -527,6 +549,10 @@ class Scheduler:
         self.actors.owner_gone(client)
         for group in self.dispatcher.groups.of_owner(client.id):
             self.remove_group(group.id)
+        for task in list(self.tasks.values()):
+            endless = task.spec.returns == m.STREAMING and task.owner == client.id
+            if endless and task.ended == 0.0 and task.stream_dropped < 0:
+                self._stop_stream(task, task.consumed)  # nobody else can take its items
         self.store.drop_client(client)
 
     # -- objects -------------------------------------------------------------------------------
@@ -620,7 +646,7 @@ class Scheduler:
             self.out.append(Send(task.worker.id, m.StopStream(task.spec.id)))
             self.out.append(SignalWorker(task.worker.id, POKE))
         else:
-            self.fail(task, _cancelled(task))
+            self.fail(task, cancelled(task))
 
     # -- cancellation --------------------------------------------------------------------------
 
@@ -639,19 +665,22 @@ class Scheduler:
             task.cancelled = True
             if task.state is not TaskState.RUNNING:
                 if task.spec.kind != m.CREATION:
-                    self.fail(task, _cancelled(task))
+                    self.fail(task, cancelled(task))
                 continue
             worker = task.worker
             assert worker is not None
             if task.spec.kind == m.CREATION:
                 continue
-            if force:
-                self.out.append(SignalWorker(worker.id, signal.SIGKILL))
-                continue
+            wait = patience
+            if force and task.spec.kind == m.TASK:
+                if worker.first is task:
+                    self.kill(worker)
+                    continue
+                wait = PATIENCE  # what runs before it is not to be killed
             self.out.append(Send(worker.id, m.CancelTask(task.spec.id)))
             self.out.append(SignalWorker(worker.id, POKE))
-            if patience and task.spec.kind == m.TASK:
-                task.kill_at = self.clock() + patience
+            if wait and task.spec.kind == m.TASK:
+                task.kill_at = self.clock() + wait
                 self._deadlines[task.spec.id] = task
 
     def _cancel_cell(self, client: Client, message: m.CancelCell) -> None:
@@ -679,10 +708,7 @@ class Scheduler:
             task.move(TaskEvent.RETURNED)
             task.worker = None
             task.attempt -= 1
-            if task.cancelled:  # the word of it crossed with the task on its way back
-                self.fail(task, _cancelled(task))
-            else:
-                self.dispatcher.push(task, front=True)
+            self._requeue(task)
         if len(worker.inflight) < 2:
             self.dispatcher.pipelined.pop(worker, None)
             worker.recalled = False
@@ -742,7 +768,7 @@ class Scheduler:
                 self.actors.bury(worker.actor, "its placement group was removed")
             for task in worker.inflight.values():
                 task.retries = 0
-            self.out.append(SignalWorker(worker.id, signal.SIGKILL))
+            self.kill(worker)
 
     def actor_of(self, actor_id: bytes) -> Actor | None:
         return self.actors.actors.get(actor_id)
@@ -779,16 +805,6 @@ class Scheduler:
                 and self.dispatcher.pool_for(shape) is not None
             ):
                 assert not self.dispatcher.idle.get(shape.env), "a fitting worker idles"
-
-
-def _cancelled(task: Task) -> m.ErrorRecord:
-    return m.ErrorRecord(
-        "cancelled",
-        f"the task {task.spec.name} was cancelled",
-        name=task.spec.name,
-        task=task.spec.id,
-        cell=task.spec.cell,
-    )
 
 
 def _no_group(task: Task) -> m.ErrorRecord:
