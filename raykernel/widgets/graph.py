@@ -176,10 +176,10 @@ class GraphView(anywidget.AnyWidget):
         self._unsubscribe()
         if self._pump is not None:
             self._pump.stop()
-        shell = _shell()
-        if self._shown and shell is not None:
-            shell.events.unregister("post_run_cell", self._cell_ended)
         if self._shown:
+            shell = _shell()
+            if shell is not None:
+                shell.events.unregister("post_run_cell", self._cell_ended)
             self.settle()
         super().close()
 

@@ -257,5 +257,6 @@ def test_text_needs_no_display(desk: Desk) -> None:
 
 def test_the_module_and_its_style_are_sent_along(desk: Desk) -> None:
     here = Path(graph.__file__).parent
-    assert desk.view._esm == (here / "graph.js").read_text()
-    assert desk.view._css == (here / "graph.css").read_text()
+    state = desk.view.get_state()
+    assert state["_esm"] == (here / "graph.js").read_text()
+    assert state["_css"] == (here / "graph.css").read_text()
