@@ -43,6 +43,7 @@ class ActorTable:
         self._core = core
         self._out = out
         self._dead: deque[bytes] = deque()
+        self._claims: dict[bytes, bytes] = {}  # who makes the actors that have but a name so far
 
     # -- creation ------------------------------------------------------------------------------
 
@@ -54,16 +55,23 @@ class ActorTable:
         actor = Actor(task.spec.actor, task, client.id, options)
         actor.window = max(WINDOW, 2 * options.max_concurrency)
         self.actors[actor.id] = actor
+        self._claims.pop(actor.id, None)
+        client.actors += 1
         handle = self._core.store.create(handle_id(actor.id), None, client)
         if options.detached:
             handle.count += 1  # the session's own reference: it is never out of scope
         return actor
 
-    def claim(self, namespace: str, name: str, actor: bytes) -> bytes:
-        """Reserve a name. Returns the id of the actor that has it: `actor`, or an older one."""
-        return self.names.setdefault((namespace, name), actor)
+    def claim(self, namespace: str, name: str, actor: bytes, maker: bytes) -> bytes:
+        """Reserve a name for the actor that the client `maker` is about to make. Returns the id of
+        the actor that has it: `actor`, or an older one."""
+        owner = self.names.setdefault((namespace, name), actor)
+        if owner == actor:
+            self._claims[actor] = maker
+        return owner
 
     def unclaim(self, actor: bytes) -> None:
+        self._claims.pop(actor, None)
         for key in [k for k, v in self.names.items() if v == actor]:
             del self.names[key]
 
@@ -224,6 +232,11 @@ class ActorTable:
             self._core.fail(creation, actor.death)
         self._core.forget_creation(creation)
         self._remember_dead(actor)
+        owner = self._core.clients.get(actor.owner)
+        if owner is not None:
+            owner.actors -= 1
+        if options.detached:
+            self._core.store.decref(handle_id(actor.id))
 
     def _remember_dead(self, actor: Actor) -> None:
         """Dead actors can be asked about for a while; those with a handle, as long as it is."""
@@ -287,7 +300,9 @@ class ActorTable:
         task.lined = True
 
     def owner_gone(self, client: Client) -> None:
-        """Actors end with the process that made them, unless detached."""
+        """Actors end with the process that made them, unless detached; so do reserved names."""
+        for actor_id in [a for a, maker in self._claims.items() if maker == client.id]:
+            self.unclaim(actor_id)
         for actor in list(self.actors.values()):
             mortal = actor.owner == client.id and not actor.options.detached
             if mortal and actor.state is not ActorState.DEAD:

@@ -364,7 +364,7 @@ class Dispatcher:
             for worker in list(idle):
                 if extra <= 0:
                     break
-                if now - worker.idle_since > IDLE_LIMIT and not worker.held:
+                if now - worker.idle_since > IDLE_LIMIT and not worker.held and not worker.actors:
                     extra -= 1
                     yield worker
 

@@ -129,7 +129,7 @@ def _store(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str
 def _claim_name(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
     """Reserve an actor's name before its creation; who was first wins."""
     mine: bytes = filters["actor"]
-    owner = core.actors.claim(filters["namespace"], filters["name"], mine)
+    owner = core.actors.claim(filters["namespace"], filters["name"], mine, client.id)
     if owner == mine:
         return {"actor": mine, "meta": b""}
     return _handle(core, owner)

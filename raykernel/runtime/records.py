@@ -128,8 +128,8 @@ class Object:
 class Client:
     """A connected process: a driver, a worker, or a command-line visitor."""
 
-    __slots__ = ("blocks", "connected", "held", "id", "namespace", "outbox", "pid", "pins",
-                 "role", "watching")  # fmt: skip
+    __slots__ = ("actors", "blocks", "connected", "held", "id", "namespace", "outbox", "pid",
+                 "pins", "role", "watching")  # fmt: skip
 
     def __init__(self, id: bytes, role: str, pid: int, namespace: str = "") -> None:
         self.id = id
@@ -140,6 +140,7 @@ class Client:
         self.held: dict[bytes, int] = {}  # references by object
         self.pins: dict[bytes, int] = {}  # deliveries of memory not yet let go, by object
         self.blocks: set[int] = set()  # allocated, not yet part of an object
+        self.actors = 0  # living ones it made: those that are not detached end with it
         self.outbox: list[Value] = []
         self.watching = False
 

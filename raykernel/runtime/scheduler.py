@@ -75,6 +75,7 @@ class Scheduler:
         )  # fmt: skip
         self.actors = ActorTable(self, self.out)
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
+        self._unheld: deque[bytes] = deque()  # actors whose last handle is gone
         self._deadlines: dict[bytes, Task] = {}  # tasks to be killed when their time is up
         self._feasible: set[str] = set()  # requests that were looked at
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
@@ -198,10 +199,13 @@ class Scheduler:
 
     def _settle_turn(self) -> list[Instruction]:
         """Pass failures on, send ready tasks and waited-for objects; the instructions so far."""
-        while self._failing:
-            task, record = self._failing.popleft()
-            if task.ended == 0.0:
-                self.fail(task, record)
+        while self._failing or self._unheld:
+            while self._failing:
+                task, record = self._failing.popleft()
+                if task.ended == 0.0:
+                    self.fail(task, record)
+            if self._unheld:
+                self.actors.handles_gone(self._unheld.popleft())
         if self.dispatcher.groups.pending:
             self.dispatcher.groups.place()
         if self.dispatcher.ready:
@@ -581,7 +585,8 @@ class Scheduler:
             self.out.append(Send(client.id, m.Reply(message.request, encode_one(offset))))
 
     def _handles_gone(self, actor_id: bytes) -> None:
-        self.actors.handles_gone(actor_id)
+        """Later: an actor's end drops references, perhaps other actors' last handles."""
+        self._unheld.append(actor_id)
 
     # -- streams -------------------------------------------------------------------------------
 
