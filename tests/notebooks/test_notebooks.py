@@ -69,6 +69,7 @@ def test_first_steps(tmp_path: Path) -> None:
     assert seconds(parallel.splitlines()[-1]) < seconds(one_by_one.splitlines()[-1])
 
 
+@pytest.mark.timeout(300)
 def test_house_prices(tmp_path: Path) -> None:
     notebook = execute("05_house_prices", tmp_path)
 
