@@ -64,11 +64,12 @@ class Framer(Generic[M]):
                     raise WireError(str(error)) from error
                 out = out + messages if out else messages
                 start = stop
-            rest = bytes(view[start:]) if start < end else b""
         finally:
             view.release()
-        if buffer or rest:
-            self._buffer = bytearray(rest)
+        if not buffer:
+            buffer += data[start:] if start else data
+        elif start:
+            del buffer[:start]  # moves what is left; a frame still growing stays where it is
         return out
 
 
