@@ -4,10 +4,11 @@
 the notebook.
 """
 
+import importlib
 from typing import Any
 
-from raykernel import exceptions
-from raykernel.actor import method
+from raykernel import actor, exceptions, runtime_context, runtime_env
+from raykernel.actor import ActorID, method
 from raykernel.api import (
     available_resources,
     cancel,
@@ -27,14 +28,23 @@ from raykernel.api import (
 )
 from raykernel.generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from raykernel.refs import ObjectRef
+from raykernel.runtime_context import JobID, NodeID, TaskID, get_runtime_context
+
+ObjectID = ObjectRef  # Ray's older name
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActorID",
     "DynamicObjectRefGenerator",
+    "JobID",
+    "NodeID",
+    "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
+    "TaskID",
     "__version__",
+    "actor",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -42,6 +52,7 @@ __all__ = [
     "get",
     "get_actor",
     "get_gpu_ids",
+    "get_runtime_context",
     "init",
     "is_initialized",
     "kill",
@@ -49,10 +60,40 @@ __all__ = [
     "nodes",
     "put",
     "remote",
+    "runtime_context",
+    "runtime_env",
     "shutdown",
     "timeline",
     "wait",
 ]
+
+_LIBRARY = "Ray's libraries are not part of raykernel: install Ray and import it from there"
+_CLUSTER = "raykernel works on one machine: for a cluster use Ray"
+_LANGUAGE = "raykernel speaks Python only: for other languages use Ray"
+_NOT_OFFERED = {
+    **dict.fromkeys(("air", "data", "dag", "llm", "rllib", "serve", "train", "tune"), _LIBRARY),
+    **dict.fromkeys(("autoscaler", "client", "ClientBuilder", "job_submission"), _CLUSTER),
+    **dict.fromkeys(
+        ("Language", "cpp_function", "cross_language", "java_actor_class", "java_function"),
+        _LANGUAGE,
+    ),
+    "workflow": "Ray has dropped it too: submit tasks that take each other's refs",
+    "internal": "Ray keeps it to itself",
+    "_private": "Ray keeps it to itself",
+    "worker": "ask raykernel.get_runtime_context()",
+    "state": "ask raykernel.util.state",
+    "experimental": "nothing of it is offered",
+    "LoggingConfig": "tasks' output goes through Python's own logging",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "util":  # imported when it is used
+        return importlib.import_module("raykernel.util")
+    hint = _NOT_OFFERED.get(name)
+    raise AttributeError(
+        f"module 'raykernel' has no attribute {name!r}" + (f" ({hint})" if hint else "")
+    )
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -9,15 +9,20 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from raykernel import options as opts
+from raykernel import runtime_env
 from raykernel.calling import Signature, pack, pack_code
-from raykernel.exceptions import ActorAlreadyExistsError, ActorClassInheritanceException
+from raykernel.exceptions import (
+    ActorAlreadyExistsError,
+    ActorClassInheritanceException,
+    PendingCallsLimitExceeded,
+)
 from raykernel.refs import ObjectRef
 from raykernel.remote import make_refs
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
 from raykernel.runtime.execute import ActorExit
-from raykernel.runtime.ids import handle_id
+from raykernel.runtime.ids import handle_id, return_id
 from raykernel.runtime.serialize import note_ref, serialize
 
 _ASYNC_CONCURRENCY = 1000
@@ -77,15 +82,17 @@ class MethodInfo:
 class Meta:
     """What all handles to an actor share: its class's name and methods."""
 
-    __slots__ = ("class_name", "methods", "module", "retries")
+    __slots__ = ("class_name", "max_pending", "methods", "module", "retries")
 
     def __init__(
-        self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int
-    ) -> None:
+        self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int,
+        max_pending: int,
+    ) -> None:  # fmt: skip
         self.class_name = class_name
         self.module = module
         self.methods = methods
         self.retries = retries
+        self.max_pending = max_pending  # -1: as many as you like
 
 
 def _methods(cls: type) -> dict[str, MethodInfo]:
@@ -144,17 +151,18 @@ class ActorClass:
 
     def options(self, **options: Any) -> ActorClassWithOptions:
         """The class with these options on top of its own."""
-        opts.check(options, opts.ACTOR_OPTIONS, "actors")
+        return ActorClassWithOptions(self, self._merge(options))
+
+    def _merge(self, options: dict[str, Any]) -> dict[str, Any]:
         merged = {**self._options, **options}
+        opts.check(options, opts.ACTOR_OPTIONS, "actors", late=True)
         opts.check(merged, opts.ACTOR_OPTIONS, "actors")
-        return ActorClassWithOptions(self, merged)
+        return merged
 
     def _remote(
         self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any
     ) -> ActorHandle:
-        merged = {**self._options, **options}
-        opts.check(merged, opts.ACTOR_OPTIONS, "actors")
-        return self._create(tuple(args or ()), kwargs or {}, merged)
+        return self._create(tuple(args or ()), kwargs or {}, self._merge(options))
 
     def _create(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
@@ -169,7 +177,8 @@ class ActorClass:
         elif args or kwargs:
             raise TypeError(f"{name}() takes no arguments")
         retries = options.get("max_task_retries") or 0
-        meta = Meta(name, self._cls.__module__, self._methods, retries)
+        pending = options.get("max_pending_calls") or -1
+        meta = Meta(name, self._cls.__module__, self._methods, retries, pending)
         actor_id = client.ids.actor()
         namespace = options.get("namespace") or engine.namespace
         actor_name = options.get("name") or ""
@@ -205,10 +214,9 @@ class ActorClass:
         packed = pack(client, name, args, kwargs)
         groups = options.get("concurrency_groups") or {}
         concurrency = options.get("max_concurrency")
-        if concurrency is None:
+        if not concurrency:
             concurrency = _ASYNC_CONCURRENCY if self._is_async else 1
         restarts = options.get("max_restarts") or 0
-        pending = options.get("max_pending_calls")
         actor = m.ActorOptions(
             class_name=name,
             meta=serialize(meta).to_bytes(),
@@ -218,14 +226,16 @@ class ActorClass:
             max_restarts=restarts,
             max_task_retries=meta.retries,
             max_concurrency=concurrency,
-            max_pending_calls=-1 if pending is None else pending,
+            max_pending_calls=meta.max_pending,
             concurrency_groups=groups if isinstance(groups, dict) else {},
             is_async=self._is_async,
             out_of_order=self._is_async or concurrency > 1 or bool(groups)
             or bool(options.get("allow_out_of_order_execution")),
             keeps=opts.demand(options, 0),
         )  # fmt: skip
-        extra = m.TaskExtra(env=opts.environment(options.get("runtime_env")), actor=actor)
+        own = runtime_env.canonical(options.get("runtime_env"), per_call=True)
+        env = runtime_env.merged(context.environment, own)
+        extra = m.TaskExtra(env=env, actor=actor)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
             engine.submitting(cell)
@@ -234,7 +244,7 @@ class ActorClass:
                 client.ids.task(), self._key, name, packed.args, packed.deps, packed.contained,
                 0, _placing(options), cell, context.current_task(), 0, m.CREATION, actor_id, "",
                 packed.slots, packed.args_ref, extra,
-            )  # fmt: skip
+            )
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
@@ -407,6 +417,9 @@ class ActorMethod:
             extra = opts.task_extra(options)
         retries = options.get("max_task_retries")
         name = f"{handle._meta.class_name}.{info.name}"
+        limit = handle._meta.max_pending
+        if limit > 0:
+            _make_room(client, handle, limit)
         packed = pack(client, name, args, kwargs)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
@@ -422,11 +435,42 @@ class ActorMethod:
                 task, b"", name, packed.args, packed.deps, packed.contained, returns, "", cell,
                 context.current_task(), handle._meta.retries if retries is None else retries,
                 m.CALL, handle._id, info.name, packed.slots, packed.args_ref, extra,
-            )  # fmt: skip
+            )
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
+        if limit > 0 and returns:
+            _count_call(client, handle._id, task)
         return refs
+
+
+#: Calls of this process that are not over, by actor; only for actors with `max_pending_calls`.
+_open_calls: dict[bytes, dict[bytes, ObjectRef[Any]]] = {}
+
+
+def _make_room(client: Client, handle: ActorHandle, limit: int) -> None:
+    """Raises PendingCallsLimitExceeded if `limit` calls of this process are not over."""
+    if len(_open_calls.get(handle._id, ())) >= limit:
+        client.query("actor_state", actor=handle._id)  # answers on their way arrive before this one
+        if len(_open_calls.get(handle._id, ())) >= limit:
+            raise PendingCallsLimitExceeded(
+                f"The task {handle._meta.class_name} could not be submitted because more than "
+                f"{limit} tasks are queued on the actor. This limit can be adjusted with the "
+                "`max_pending_calls` actor option."
+            )
+
+
+def _count_call(client: Client, actor: bytes, task: bytes) -> None:
+    """Count a call until its answer is there."""
+    result = return_id(task, 1)
+    client.add_ref(result)  # else nobody is told when it is over
+    calls = _open_calls.setdefault(actor, {})
+    calls[task] = ObjectRef(result, client)
+
+    def over() -> None:
+        calls.pop(task, None)
+
+    client.when_ready(result, over)
 
 
 def exit_actor() -> NoReturn:

@@ -33,6 +33,7 @@ from raykernel.runtime.engines import local
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.events import LogLine, TaskInfo
 from raykernel.runtime.serialize import Serialized, deserialize, serialize
+from raykernel.runtime_env import canonical
 
 SessionCallback = Callable[["Engine | None"], None]
 
@@ -47,8 +48,8 @@ _IGNORED = {
     "dashboard_host", "dashboard_port", "include_dashboard", "job_config", "labels",
     "configure_logging", "logging_level", "logging_format", "logging_config",
     "log_to_driver", "_temp_dir", "_system_config", "_memory", "_redis_password",
-    "_node_ip_address", "_metrics_export_port", "_tracing_startup_hook", "_enable_object_reconstruction",
-    "storage", "enable_resource_isolation",
+    "_node_ip_address", "_metrics_export_port", "_tracing_startup_hook",
+    "_enable_object_reconstruction", "enable_resource_isolation",
 }  # fmt: skip
 
 
@@ -138,8 +139,8 @@ def init(
     if namespace is not None:
         opts._namespace("namespace", namespace)
     total = _total(num_cpus, num_gpus, resources)
-    environment = opts.environment(runtime_env)
-    variables = json.loads(environment).get("env_vars", {}) if environment else {}
+    environment = json.loads(canonical(runtime_env) or "{}")
+    variables = environment.pop("env_vars", {})
     capacity = object_store_memory or session.default_capacity()
     if capacity < 1 << 20:
         raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
@@ -153,6 +154,8 @@ def init(
     _log_to_driver = log_to_driver
     _driver_pid = os.getpid()
     context.engine = engine
+    context.job_variables = variables
+    context.environment = json.dumps(environment, sort_keys=True) if environment else ""
     _session_context = RayContext(engine)
     engine.on_log(_print_log)
     engine.on_warning(_warn)
@@ -201,6 +204,8 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
     for callback in list(_callbacks):
         callback(None)
     running.shutdown()
+    running.client.guard.close()
+    context.environment, context.job_variables = "", {}
 
 
 atexit.register(shutdown)
@@ -215,10 +220,11 @@ def auto_init() -> Any:
     """The engine; starts a session if there is none."""
     if context.engine is None:
         init()
-    return _require()
+    return connected()
 
 
-def _require() -> Any:
+def connected() -> Any:
+    """The engine this process is connected to; starts a session if there is none."""
     current = context.engine
     if current is None:
         return auto_init()
@@ -291,9 +297,9 @@ def remote(*args: Any, **options: Any) -> Any:
         return _make_remote(args[0], {})
     if args or not options:
         raise TypeError(
-            "The @ray.remote decorator must be applied either with no arguments and no parentheses, "
-            "for example '@ray.remote', or it must be applied using some of the arguments "
-            "'num_returns', 'num_cpus', ..., for example '@ray.remote(num_returns=2)'."
+            "The @ray.remote decorator must be applied either with no arguments and no "
+            "parentheses, for example '@ray.remote', or it must be applied using some of the "
+            "arguments 'num_returns', 'num_cpus', ..., for example '@ray.remote(num_returns=2)'."
         )
     return lambda thing: _make_remote(thing, options)
 
@@ -318,7 +324,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     of what the task raised), GetTimeoutError, ObjectLostError, and so on. Arrays are read-only
     views into shared memory.
     """
-    current = _require()
+    current = connected()
     client: Client = current.client
     if type(object_refs) is ObjectRef:
         value = client.peek(object_refs._id)
@@ -333,8 +339,6 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
             "Invalid type of object refs: an ObjectRefGenerator. Iterate over it, and get the refs "
             "it yields."
         )
-    if isinstance(object_refs, tuple):
-        object_refs = list(object_refs)
     if not isinstance(object_refs, list):
         raise ValueError(
             "Invalid type of object refs, "
@@ -343,9 +347,8 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         )
     for ref in object_refs:
         if type(ref) is not ObjectRef:
-            raise ValueError(
-                f"Invalid type of object refs, {type(ref)}, is given. 'object_refs' must either be "
-                "an ObjectRef or a list of ObjectRefs."
+            raise TypeError(
+                f"Attempting to call `get` on the value {ref!r}, which is not an ray.ObjectRef."
             )
         _check_owner(client, ref)
     values = _fetch(client, [ref._id for ref in object_refs], timeout)
@@ -398,7 +401,7 @@ def _warn_if_in_loop() -> None:
 def put(value: Any) -> ObjectRef[Any]:
     """Store a value; its ref. Raises TypeError for a ref or a value that can't be pickled,
     ObjectStoreFullError."""
-    client: Client = _require().client
+    client: Client = connected().client
     if isinstance(value, ObjectRef):
         raise TypeError(
             "Calling 'put' on an ray.ObjectRef is not allowed. If you really want to do this, you "
@@ -438,12 +441,12 @@ def wait(
     Returns (ready, rest), each in the order given; at most `num_returns` are in the first, even if
     more are ready. Doesn't raise the tasks' errors: a failed task is ready.
     """
-    client: Client = _require().client
+    client: Client = connected().client
     if isinstance(ray_waitables, (ObjectRef, ObjectRefGenerator)):
         raise TypeError(
             "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got a single one"
         )
-    if not isinstance(ray_waitables, (list, tuple)):
+    if not isinstance(ray_waitables, list):
         raise TypeError(
             "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got "
             f"{type(ray_waitables)}"
@@ -456,16 +459,19 @@ def wait(
         raise ValueError("Invalid number of objects to return: num_returns must be positive.")
     refs = list(ray_waitables)
     ids = _waitable_ids(client, refs)
-    if not ids:
+    if not refs:
         return [], []
-    if len(set(ids)) != len(ids):
+    if len(set(refs if ids is None else ids)) != len(refs):
         raise ValueError("Wait requires a list of unique ray_waitables.")
-    if num_returns > len(ids):
+    if num_returns > len(refs):
         raise ValueError(
             "num_returns cannot be greater than the number of ray_waitables provided to ray.wait."
         )
     try:
-        ready = client.wait(ids, num_returns, timeout)
+        if ids is None:
+            ready = _wait_any(client, refs, num_returns, timeout)
+        else:
+            ready = client.wait(ids, num_returns, timeout)
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
     done = [refs[i] for i in ready]
@@ -474,27 +480,46 @@ def wait(
     return done, refs
 
 
-def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes]:
-    """What to wait for. Lists of plain refs, by far the most, are checked at C's speed: a program
-    that waits for its results one by one comes here with all of them each time."""
+def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
+    """What to wait for; None if there are generators.
+
+    Lists of plain refs, by far the most, are checked at C's speed: a program that waits for its
+    results one by one comes here with all of them each time.
+    """
     if set(map(type, refs)) == {ObjectRef}:
         if set(map(_client_of, refs)) != {client}:
             for ref in refs:
                 _check_owner(client, ref)
         return list(map(_id_of, refs))
-    ids = []
     for ref in refs:
         if type(ref) is ObjectRef:
             _check_owner(client, ref)
-            ids.append(ref._id)
-        elif isinstance(ref, ObjectRefGenerator):
-            ids.append(ref._wait_id())
-        else:
+        elif not isinstance(ref, ObjectRefGenerator):
             raise TypeError(
                 "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
                 f"containing {type(ref)}"
             )
-    return ids
+    return None if refs else []
+
+
+def _wait_any(client: Client, refs: list[Any], count: int, timeout: float | None) -> list[int]:
+    """`client.wait` where there are generators among the refs: a generator is ready with its next
+    item, or with its end."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ids: list[bytes] = []
+    places: list[int] = []
+    for place, ref in enumerate(refs):
+        own = ref._wait_ids() if isinstance(ref, ObjectRefGenerator) else (ref._id,)
+        ids += own
+        places += [place] * len(own)
+    wanted = count
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        found = client.wait(ids, wanted, left)
+        ready = sorted({places[i] for i in found})
+        if len(ready) >= count or len(found) < wanted:
+            return ready[:count]
+        wanted = len(found) + 1  # a generator's item and end both: one thing
 
 
 _id_of = attrgetter("_id")
@@ -507,7 +532,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     A waiting one never runs; a running one gets KeyboardInterrupt, or with `force` is killed. `get`
     then raises TaskCancelledError. Does nothing to a task that is done.
     """
-    client: Client = _require().client
+    client: Client = connected().client
     if isinstance(ref, ObjectRefGenerator):
         ref = ref._end
     if not isinstance(ref, ObjectRef):
@@ -528,10 +553,11 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once. With `no_restart=False` it may be restarted as its options say."""
-    client: Client = _require().client
+    client: Client = connected().client
     if not isinstance(actor, ActorHandle):
         raise ValueError(
-            f"ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: {type(actor)}."
+            "ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: "
+            f"{type(actor)}."
         )
     if actor._client is not client:
         raise ValueError(f"{actor!r} is from a different cluster")
@@ -544,7 +570,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
 
     Raises ValueError if there is none of that name in the namespace (default: the session's).
     """
-    current = _require()
+    current = connected()
     if not isinstance(name, str) or not name.strip():
         raise ValueError("Please supply a non-empty value to get_actor")
     if namespace is not None:
@@ -570,7 +596,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
 
 def nodes() -> list[dict[str, Any]]:
     """The machines of the session: one."""
-    found: list[dict[str, Any]] = _require().query("nodes")
+    found: list[dict[str, Any]] = connected().query("nodes")
     for node in found:
         node.update(
             NodeManagerHostname=os.uname().nodename, NodeManagerAddress="127.0.0.1", alive=True,
@@ -581,13 +607,13 @@ def nodes() -> list[dict[str, Any]]:
 
 def cluster_resources() -> dict[str, float]:
     """All resources by name."""
-    total: dict[str, float] = _require().query("resources")["total"]
+    total: dict[str, float] = connected().query("resources")["total"]
     return total
 
 
 def available_resources() -> dict[str, float]:
     """The resources that are free now; names with nothing free are left out."""
-    free: dict[str, float] = _require().query("resources")["available"]
+    free: dict[str, float] = connected().query("resources")["available"]
     return free
 
 
@@ -602,7 +628,7 @@ def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
 
     The file loads in Perfetto and chrome://tracing. Times are in microseconds.
     """
-    tasks: list[TaskInfo] = _require().query("tasks")
+    tasks: list[TaskInfo] = connected().query("tasks")
     events = [_trace_event(t) for t in tasks if t.started and t.ended]
     if filename is None:
         return events

@@ -52,7 +52,9 @@ class GetTimeoutError(RayError, TimeoutError):
 class WorkerCrashedError(RayError):
     """The worker died while it ran the task, and no retry was left."""
 
-    def __init__(self, message: str = "The worker died unexpectedly while executing this task.") -> None:
+    def __init__(
+        self, message: str = "The worker died unexpectedly while executing this task."
+    ) -> None:
         super().__init__(message)
 
 
@@ -60,7 +62,7 @@ class RuntimeEnvSetupError(RayError):
     """A worker could not be prepared as its runtime environment asks."""
 
 
-class PendingCallsLimitExceeded(RayError):  # noqa: N818 - Ray's name
+class PendingCallsLimitExceeded(RayError):  # Ray's name
     """The actor has as many unfinished calls as `max_pending_calls` allows."""
 
 
@@ -129,7 +131,7 @@ class ActorAlreadyExistsError(ValueError, RayError):
     """There is an actor of that name already."""
 
 
-class ActorClassInheritanceException(TypeError):  # noqa: N818 - Ray's name
+class ActorClassInheritanceException(TypeError):  # Ray's name
     """An actor class was subclassed; subclass the plain class instead."""
 
 
@@ -189,7 +191,7 @@ class RayTaskError(RayError):
         if issubclass(RayTaskError, kind):
             return self
         try:
-            return _dual(kind)(self)
+            made: RayTaskError = _dual(kind)(self)
         except Exception as error:
             warnings.warn(
                 f"a task raised {kind.__qualname__}, which can't be subclassed ({error}): it is "
@@ -197,6 +199,7 @@ class RayTaskError(RayError):
                 stacklevel=2,
             )
             return self
+        return made
 
 
 _duals: dict[type, type] = {}
@@ -209,17 +212,18 @@ def _dual(kind: type) -> type:
         return made
     group = isinstance(BaseExceptionGroup, type) and issubclass(kind, BaseExceptionGroup)
 
-    class Dual(RayTaskError, kind):  # type: ignore[misc,valid-type]  # made for a class of the user's
+    class Dual(RayTaskError, kind):  # type: ignore[misc]  # made for a class of the user's
         def __new__(cls, error: RayTaskError) -> Any:
             if group:
                 cause: Any = error.cause
-                return kind.__new__(cls, cause.message, cause.exceptions)
+                make: Any = kind.__new__
+                return make(cls, cause.message, cause.exceptions)
             return Exception.__new__(cls)
 
         def __init__(self, error: RayTaskError) -> None:
             RayTaskError.__init__(self, *error.args)
             self._error = error
-            self.args = error.cause.args if not group else self.args
+            self.args = (error.cause,)
 
         def __getattr__(self, name: str) -> Any:
             if name in {"cause", "_error"}:
@@ -236,7 +240,7 @@ def _dual(kind: type) -> type:
             return self
 
     if group:
-        Dual.derive = lambda self, excs: type(self.cause)(self.cause.message, excs)  # type: ignore[attr-defined]
+        Dual.derive = lambda self, excs: type(self.cause)(self.cause.message, excs)
     name = f"RayTaskError({kind.__name__})"
     Dual.__name__ = Dual.__qualname__ = name
     Dual.__module__ = RayTaskError.__module__

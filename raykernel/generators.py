@@ -44,6 +44,8 @@ class ObjectRefGenerator:
         item = self._ask()
         try:
             self._client.get_any([item, self._end.binary()], timeout_s)
+            if self._at_the_end(item):
+                self._client.get([self._end.binary()], timeout_s)
         except Timeout:
             return ObjectRef.nil()
         ref = self._take(item)
@@ -61,6 +63,13 @@ class ObjectRefGenerator:
         elif self._watched:
             client.post(m.Consumed(self._task, self._position))
         return item
+
+    def _at_the_end(self, item: bytes) -> bool:
+        """Whether the item is an error and the end, which must be on its way, not here yet: only
+        the end tells a task's failure from an item that will never be."""
+        client = self._client
+        value = client.peek(item)
+        return value is not None and value.error and client.peek(self._end.binary()) is None
 
     def _take(self, item: bytes) -> ObjectRef[Any] | None:
         """The ref of an item that is ready; None at the end."""
@@ -82,21 +91,10 @@ class ObjectRefGenerator:
         except StopIteration:
             raise StopAsyncIteration from None
         client, end = self._client, self._end.binary()
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-
-        def resolve() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def ready() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(resolve)
-
         if client.peek(item) is None and client.peek(end) is None:
-            client.when_ready(item, ready)
-            client.when_ready(end, ready)
-            await done
+            await _ready(client, item, end)
+        if self._at_the_end(item):
+            await _ready(client, end)
         ref = self._take(item)
         if ref is None:
             raise StopAsyncIteration
@@ -113,19 +111,19 @@ class ObjectRefGenerator:
         """Whether every item was taken."""
         return self._over
 
-    def _wait_id(self) -> bytes:
-        """The object that is ready when `next` would not block."""
+    def _wait_ids(self) -> tuple[bytes, ...]:
+        """As soon as one of these is ready `next` doesn't block."""
         client, end = self._client, self._end.binary()
         item = item_id(self._task, self._position)
         if self._over or client.peek(end) is not None:
-            return end
+            return (end,)
         if client.peek(item) is None:
             client.queue(m.Consumed(self._task, self._position))
-        return item
+        return item, end
 
     def next_ready(self) -> bool:
         """Whether `next` would return (or stop) at once."""
-        return bool(self._client.wait([self._wait_id()], 1, 0))
+        return bool(self._client.wait(self._wait_ids(), 1, 0))
 
     def close(self) -> None:
         """Take no more: the task is told to stop."""
@@ -146,6 +144,24 @@ class ObjectRefGenerator:
 
     def __repr__(self) -> str:
         return f"ObjectRefGenerator({self._end.hex()})"
+
+
+async def _ready(client: Client, *ids: bytes) -> None:
+    """Wait, in an event loop, until one of the objects is here."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def resolve() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def ready() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(resolve)
+
+    for object_id in ids:
+        client.when_ready(object_id, ready)
+    await done
 
 
 class DynamicObjectRefGenerator:

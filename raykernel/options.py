@@ -5,10 +5,12 @@ Checked when they are given, at decoration or in `.options()`, with Ray's messag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
+from raykernel import runtime_env
 from raykernel.runtime import messages as m
 from raykernel.runtime import resources
 from raykernel.runtime.serialize import serialize
@@ -55,7 +57,7 @@ def _amount(name: str, value: Any) -> None:
         return
     if value < 0:
         raise ValueError(f"The quantity of resource {name} cannot be negative")
-    if abs(value * resources.UNIT - round(value * resources.UNIT)) > 1e-6:
+    if value and int(value * resources.UNIT) == 0:
         raise ValueError(
             f"The precision of the fractional quantity of resource {name} cannot go beyond 0.0001"
         )
@@ -95,17 +97,15 @@ def _returns(name: str, value: Any) -> None:
 
 
 def _retry_exceptions(name: str, value: Any) -> None:
-    _of_type(bool, list, tuple)(name, value)
-    if isinstance(value, (list, tuple)):
-        for kind in value:
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise TypeError(
-                    f"The keyword '{name}' takes a boolean or a list of exception classes, not "
-                    f"{kind!r}"
-                )
+    _of_type(bool, list, tuple, optional=False)(name, value)
+    if not isinstance(value, bool) and not all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in value
+    ):
+        raise ValueError("retry_exceptions must be either a boolean or a list of exceptions")
 
 
 def _lifetime(name: str, value: Any) -> None:
+    _of_type(str)(name, value)
     if value not in (None, "detached", "non_detached"):
         raise ValueError(
             "actor `lifetime` argument must be one of 'detached', 'non_detached' and 'None'."
@@ -145,11 +145,26 @@ def _groups(name: str, value: Any) -> None:
 
 
 def _environment(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, Mapping):
+    _of_type(dict)(name, value)
+    runtime_env.canonical(value, per_call=True)
+
+
+def _strategy(name: str, value: Any) -> None:
+    if value is None or type(value).__name__.endswith("SchedulingStrategy"):
+        return
+    if not isinstance(value, str):
         raise TypeError(
-            f"The type of keyword '{name}' must be dict or RuntimeEnv, but received type "
+            f"The type of keyword '{name}' must be str or a scheduling strategy, but received type "
             f"{type(value)}"
         )
+    if value not in ("DEFAULT", "SPREAD"):
+        raise ValueError(f"The keyword '{name}' only accepts 'DEFAULT', 'SPREAD' or a strategy")
+
+
+def _not_for_tasks(name: str, value: Any) -> None:
+    _of_type(int)(name, value)
+    if value is not None:
+        raise ValueError(f"Setting '{name}' is not implemented for tasks")
 
 
 def _anything(name: str, value: Any) -> None:
@@ -163,8 +178,12 @@ _COMMON: dict[str, Check] = {
     "resources": _resources,
     "accelerator_type": _of_type(str),
     "runtime_env": _environment,
-    "scheduling_strategy": _anything,
-    "enable_task_events": _of_type(bool),
+    "scheduling_strategy": _strategy,
+    "fallback_strategy": _of_type(list),
+    "placement_group": _anything,
+    "placement_group_bundle_index": _of_type(int, optional=False),
+    "placement_group_capture_child_tasks": _of_type(bool),
+    "enable_task_events": _of_type(bool, optional=False),
     "_labels": _of_type(dict),
     "label_selector": _of_type(dict),
 }
@@ -175,6 +194,7 @@ TASK_OPTIONS: dict[str, Check] = {
     "retry_exceptions": _retry_exceptions,
     "max_calls": _count(infinite=False),
     "name": _of_type(str),
+    "object_store_memory": _not_for_tasks,
     "_generator_backpressure_num_objects": _count(),
 }
 ACTOR_OPTIONS: dict[str, Check] = {
@@ -185,7 +205,8 @@ ACTOR_OPTIONS: dict[str, Check] = {
     "get_if_exists": _of_type(bool, optional=False),
     "max_restarts": _count(),
     "max_task_retries": _count(),
-    "max_concurrency": _of_type(int),
+    "max_concurrency": _count(infinite=False),
+    "object_store_memory": _count(infinite=False),
     "max_pending_calls": _count(),
     "concurrency_groups": _groups,
     "allow_out_of_order_execution": _of_type(bool),
@@ -201,8 +222,13 @@ METHOD_OPTIONS: dict[str, Check] = {
 }
 
 
-def check(options: Mapping[str, Any], allowed: Mapping[str, Check], what: str) -> None:
-    """Check each option. Raises ValueError for an unknown one, TypeError or ValueError."""
+def check(
+    options: Mapping[str, Any], allowed: Mapping[str, Check], what: str, late: bool = False
+) -> None:
+    """Check each option. `late`: they are given in `.options()`, where some are not allowed.
+
+    Raises ValueError for an unknown one, TypeError or ValueError.
+    """
     for name, value in options.items():
         rule = allowed.get(name)
         if rule is None:
@@ -211,14 +237,19 @@ def check(options: Mapping[str, Any], allowed: Mapping[str, Check], what: str) -
                 f"{sorted(n for n in allowed if not n.startswith('_'))}."
             )
         rule(name, value)
-    backpressure = options.get("_generator_backpressure_num_objects")
-    if backpressure == 0:
+        if late and name in ("max_calls", "concurrency_groups"):
+            raise ValueError(f"Setting '{name}' is not supported in '.options()'.")
+    if options.get("_generator_backpressure_num_objects") == 0:
         raise ValueError("_generator_backpressure_num_objects=0 is not allowed; use -1 for none")
-    concurrency = options.get("max_concurrency")
-    if concurrency is not None and concurrency < 1:
-        raise ValueError("The keyword 'max_concurrency' only accepts a positive integer")
     if options.get("get_if_exists") and not options.get("name"):
         raise ValueError("The actor name must be specified to use `get_if_exists`.")
+
+
+def inherit(extra: m.TaskExtra | None, outer: str) -> m.TaskExtra:
+    """A task's rarer options with the runtime environment of the process it is submitted in."""
+    if extra is None:
+        return m.TaskExtra(env=outer)
+    return msgspec.structs.replace(extra, env=runtime_env.merged(outer, extra.env))
 
 
 def demand(options: Mapping[str, Any], default_cpus: float) -> str:
@@ -246,33 +277,6 @@ def returns(value: Any, is_generator: bool) -> int:
     return int(value)
 
 
-def environment(value: Mapping[str, Any] | None) -> str:
-    """A runtime environment as canonical JSON, "" for none. Raises ValueError, TypeError."""
-    if not value:
-        return ""
-    out: dict[str, Any] = {}
-    for key, part in value.items():
-        if part in (None, {}, []):
-            continue
-        if key == "env_vars":
-            if not isinstance(part, dict) or not all(
-                isinstance(k, str) and isinstance(v, str) for k, v in part.items()
-            ):
-                raise TypeError(
-                    "runtime_env['env_vars'] must be of type Dict[str, str], got "
-                    f"{part!r}"
-                )
-            out[key] = dict(sorted(part.items()))
-        elif key in {"working_dir", "py_modules", "config"}:
-            out[key] = part
-        else:
-            raise ValueError(
-                f"runtime_env field {key!r} is not supported here; supported are env_vars, "
-                "working_dir and py_modules"
-            )
-    return json.dumps(out, sort_keys=True) if out else ""
-
-
 def retry_on(value: Any) -> bytes:
     """`retry_exceptions` as the wire says it."""
     if not value:
@@ -286,7 +290,7 @@ def task_extra(options: Mapping[str, Any]) -> m.TaskExtra | None:
     """The options few tasks use, None if none is set."""
     extra = m.TaskExtra(
         retry_exceptions=retry_on(options.get("retry_exceptions")),
-        env=environment(options.get("runtime_env")),
+        env=runtime_env.canonical(options.get("runtime_env"), per_call=True),
         max_calls=options.get("max_calls") or 0,
         concurrency_group=options.get("concurrency_group") or "",
         backpressure=max(0, options.get("_generator_backpressure_num_objects") or 0),

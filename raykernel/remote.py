@@ -46,14 +46,10 @@ class RemoteFunction:
             )
         opts.check(options, opts.TASK_OPTIONS, "remote functions")
         is_generator = inspect.isgeneratorfunction(inspect.unwrap(function))
-        if options.get("num_returns") in ("dynamic", "streaming") and not is_generator:
-            raise ValueError(
-                f"num_returns={options['num_returns']!r} is for generator functions; "
-                f"{function.__name__} doesn't yield"
-            )
         self._function = function
         self._options = options
         self._is_generator = is_generator
+        self._check_generator(options)
         self._key = os.urandom(16)
         self._prepared = Prepared(options, function.__name__, is_generator)
         self._signature: Signature | None = None
@@ -77,11 +73,19 @@ class RemoteFunction:
 
     def options(self, **options: Any) -> FunctionWithOptions:
         """The function with these options instead of the ones it was decorated with."""
-        opts.check(options, opts.TASK_OPTIONS, "remote functions")
+        opts.check(options, opts.TASK_OPTIONS, "remote functions", late=True)
+        self._check_generator(options)
         merged = {**self._options, **options}
         return FunctionWithOptions(
             self, Prepared(merged, self._function.__name__, self._is_generator)
         )
+
+    def _check_generator(self, options: dict[str, Any]) -> None:
+        if options.get("num_returns") in ("dynamic", "streaming") and not self._is_generator:
+            raise ValueError(
+                f"num_returns={options['num_returns']!r} is for generator functions; "
+                f"{self._function.__name__} doesn't yield"
+            )
 
     def _remote(
         self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any
@@ -102,6 +106,9 @@ class RemoteFunction:
         cell = context.current_cell()
         if cell != engine.hooked_cell:
             engine.submitting(cell)
+        extra = how.extra
+        if context.environment:
+            extra = opts.inherit(extra, context.environment)
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if how.returns == 1:
@@ -112,8 +119,8 @@ class RemoteFunction:
             m.TaskSpec(
                 task, self._key, how.name, packed.args, packed.deps, packed.contained,
                 how.returns, how.resources, cell, context.current_task(), how.retries, m.TASK,
-                b"", "", packed.slots, packed.args_ref, how.extra,
-            )  # fmt: skip
+                b"", "", packed.slots, packed.args_ref, extra,
+            )
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)

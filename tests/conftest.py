@@ -57,17 +57,17 @@ def _module_leaves_nothing() -> Iterator[list[str]]:
     reported: list[str] = []
     before = Footprint.take()
     yield reported
-    _expect_nothing_left(before, "this module's fixtures", reported)
+    expect_nothing_left(before, "this module's fixtures", reported)
 
 
 @pytest.fixture(autouse=True)
 def _test_leaves_nothing(_module_leaves_nothing: list[str]) -> Iterator[None]:
     before = Footprint.take()
     yield
-    _expect_nothing_left(before, "this test", _module_leaves_nothing)
+    expect_nothing_left(before, "this test", _module_leaves_nothing)
 
 
-def _expect_nothing_left(before: Footprint, culprit: str, reported: list[str]) -> None:
+def expect_nothing_left(before: Footprint, culprit: str, reported: list[str]) -> None:
     left = leftovers(before, GRACE_SECONDS, known=reported)
     if left:
         end_strays(before)

@@ -30,7 +30,6 @@ class Concurrent:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.cancelled: set[bytes] = set()
         self.open = 0
         self._lock = threading.Lock()  # guards `open`
 
@@ -64,7 +63,8 @@ class Concurrent:
         from .worker import actor_method
 
         args, kwargs = execute.arguments(self.worker.client, running.spec, values)
-        return actor_method(self.worker.instance, running.spec.method)(*args, **kwargs)
+        running.function = actor_method(self.worker.instance, running.spec.method)
+        return running.function(*args, **kwargs)
 
 
 class Threaded(Concurrent):
@@ -76,23 +76,25 @@ class Threaded(Concurrent):
             name: ThreadPoolExecutor(n, f"actor-{name or 'default'}")
             for name, n in {**groups, _DEFAULT: size}.items()
         }
-        self._futures: dict[bytes, Any] = {}
+        self._calls: dict[bytes, tuple[Running, list[Any]]] = {}  # with its future, once there
 
     def start(self, running: Running, values: list[m.Value]) -> None:
         self._opened()
         group = running.spec.extra.concurrency_group if running.spec.extra is not None else ""
         pool = self._pools.get(group, self._pools[_DEFAULT])
-        self._futures[running.spec.id] = pool.submit(self._run, running, values)
+        future: list[Any] = []
+        self._calls[running.spec.id] = (running, future)
+        future.append(pool.submit(self._run, running, values))
 
     def cancel(self, task: bytes) -> bool:
-        future = self._futures.get(task)
-        if future is None:
+        call = self._calls.get(task)
+        if call is None:
             return False
-        if future.cancel():
-            self._futures.pop(task, None)
+        running, future = call
+        running.cancelled = True  # a thread can't be stopped: it may ask
+        if future[0].cancel():
+            self._calls.pop(task, None)
             self._closed(m.TaskFinished(task, [], "cancelled"))
-        else:
-            self.cancelled.add(task)
         return True
 
     def _run(self, running: Running, values: list[m.Value]) -> None:
@@ -110,8 +112,7 @@ class Threaded(Concurrent):
         except BaseException as error:
             outcome = execute.failure(running, error, started)
         context.enter(None)
-        self._futures.pop(spec.id, None)
-        self.cancelled.discard(spec.id)
+        self._calls.pop(spec.id, None)
         self._closed(outcome)
 
 
@@ -124,6 +125,7 @@ class Async(Concurrent):
             name: _Loop(name or "default", n) for name, n in {**groups, _DEFAULT: size}.items()
         }
         self._tasks: dict[bytes, tuple[_Loop, Any]] = {}
+        self.cancelled: set[bytes] = set()
 
     def start(self, running: Running, values: list[m.Value]) -> None:
         self._opened()

@@ -24,11 +24,20 @@ engine: Any = None
 #: Set by the local engine's module: wraps a worker's connection in an engine.
 make_worker_engine: Callable[[Any], Any]
 
+#: What tasks submitted here inherit of this process's runtime environment: canonical JSON.
+environment = ""
+
+#: The environment variables of every worker of the session.
+job_variables: dict[str, str] = {}
+
+#: In an actor's process, from its constructor on: the task that made it.
+creation: TaskSpec | None = None
+
 
 class Running:
     """The task that code runs for, in a worker."""
 
-    __slots__ = ("attempt", "gpus", "keep", "spec")
+    __slots__ = ("attempt", "cancelled", "function", "gpus", "keep", "spec")
 
     def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
         self.spec = spec
@@ -36,6 +45,19 @@ class Running:
         self.gpus = gpus
         #: refs that must outlive the sending of the result they are in
         self.keep: Any = None
+        #: what runs, as soon as it is loaded
+        self.function: Any = None
+        #: whether somebody asked for its end
+        self.cancelled = False
+
+    def function_name(self) -> str:
+        """The module and qualified name of what runs."""
+        function = self.function
+        if self.spec.method:
+            owner = type(getattr(function, "__self__", None))
+            return f"{owner.__module__}.{owner.__qualname__}.{self.spec.method}"
+        name = getattr(function, "__qualname__", self.spec.name)
+        return f"{getattr(function, '__module__', '')}.{name}"
 
 
 _running: ContextVar[Running | None] = ContextVar("raykernel_running", default=None)

@@ -147,6 +147,7 @@ class Worker:
                 return
         if self.running is not None and self.running.spec.id == task:
             self.cancelled = task
+            self.running.cancelled = True
 
     def _recall(self) -> None:
         """The running task takes long: send what is done, hand back what has not started."""
@@ -197,6 +198,8 @@ class Worker:
         self._flush_before(spec)
         client = self.client
         self.running = running
+        if spec.kind == m.CREATION:
+            context.creation = spec
         context.set_main(running)
         context.enter(running)
         started = time.time()
@@ -205,7 +208,7 @@ class Worker:
             try:
                 self.in_user_code = True
                 args, kwargs = execute.arguments(client, spec, message.values)
-                function = self._function(spec)
+                function = running.function = self._function(spec)
                 if spec.returns == m.STREAMING:
                     outcome = self._stream(running, function(*args, **kwargs))
                 else:
@@ -328,7 +331,9 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     faulthandler.enable(log)
-    os.environ.update(settings.env)
+    context.environment = env
+    context.job_variables = settings.env
+    set_variables(settings.env)
     apply_environment(env)
     try:
         worker = Worker(settings, worker_id)
@@ -351,11 +356,16 @@ def apply_environment(env: str) -> None:
     if not env:
         return
     wanted = msgspec.json.decode(env)
-    for name, value in wanted.get("env_vars", {}).items():
-        os.environ[name] = os.path.expandvars(value)
+    set_variables(wanted.get("env_vars", {}))
     folder = wanted.get("working_dir")
     if folder:
         os.chdir(folder)
         sys.path.insert(0, folder)
     for path in reversed(wanted.get("py_modules", [])):
         sys.path.insert(0, path)
+
+
+def set_variables(variables: dict[str, str]) -> None:
+    """Set environment variables; `${NAME}` in one stands for what NAME was before."""
+    for name, value in variables.items():
+        os.environ[name] = os.path.expandvars(value)

@@ -56,6 +56,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.options",
         "raykernel.refs",
         "raykernel.remote",
+        "raykernel.runtime_context",
+        "raykernel.runtime_env",
         "raykernel.util*",
     ),
     "notebook": ("raykernel.*",),

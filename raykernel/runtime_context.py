@@ -1,0 +1,220 @@
+"""Where am I? What code can ask about the job, task, actor and process it runs in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from raykernel import api, runtime_env
+from raykernel.actor import ActorHandle, ActorID
+from raykernel.runtime import context, resources
+from raykernel.runtime import messages as m
+from raykernel.runtime.serialize import deserialize
+
+
+class _ID:
+    """An id: equal and hashable by its bytes."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, value: bytes) -> None:
+        self._id = value
+
+    @classmethod
+    def from_hex(cls, text: str) -> Any:
+        return cls(bytes.fromhex(text))
+
+    def hex(self) -> str:
+        return self._id.hex()
+
+    def binary(self) -> bytes:
+        return self._id
+
+    def is_nil(self) -> bool:
+        return not self._id.strip(b"\xff")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._id == other._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._id.hex()})"
+
+
+class JobID(_ID):
+    """A driver's id in its session."""
+
+
+class NodeID(_ID):
+    """A machine's id in its session."""
+
+
+class TaskID(_ID):
+    """A task's id."""
+
+
+class RuntimeContext:
+    """Answers for the code that asks. Ids are hex, None where there is none."""
+
+    # -- ids -----------------------------------------------------------------------------------
+
+    def get_job_id(self) -> str:
+        return str(api.connected().job)
+
+    def get_node_id(self) -> str:
+        return str(api.connected().node)
+
+    def get_worker_id(self) -> str:
+        """The id of this process, driver or worker."""
+        return str(api.connected().client.id.hex())
+
+    def get_session_name(self) -> str:
+        return str(api.connected().session)
+
+    def get_temp_dir(self) -> str:
+        return str(api.connected().folder)
+
+    def get_task_id(self) -> str | None:
+        """The running task's id; an actor's call is a task too. None in a driver."""
+        running = context.running()
+        return running.spec.id.hex() if running is not None else None
+
+    def get_task_name(self) -> str | None:
+        """The running task's name: its option, or its function's, or "Class.method"."""
+        running = context.running()
+        if running is None:
+            return None
+        name = running.spec.name
+        return f"{name}.__init__" if running.spec.kind == m.CREATION else name
+
+    def get_task_function_name(self) -> str | None:
+        """The running function's full name: with its module, and without a name option's."""
+        running = context.running()
+        return running.function_name() if running is not None else None
+
+    def get_actor_id(self) -> str | None:
+        creation = context.creation
+        return creation.actor.hex() if creation is not None else None
+
+    def get_actor_name(self) -> str | None:
+        """The name of this actor, "" if it has none; None outside an actor."""
+        options = _actor()
+        return options.name if options is not None else None
+
+    def get_placement_group_id(self) -> str | None:
+        return None
+
+    @property
+    def job_id(self) -> JobID:
+        return JobID(bytes.fromhex(self.get_job_id()))
+
+    @property
+    def node_id(self) -> NodeID:
+        return NodeID(bytes.fromhex(self.get_node_id()))
+
+    @property
+    def task_id(self) -> TaskID | None:
+        running = context.running()
+        return TaskID(running.spec.id) if running is not None else None
+
+    @property
+    def actor_id(self) -> ActorID | None:
+        creation = context.creation
+        return ActorID(creation.actor) if creation is not None else None
+
+    def get(self) -> dict[str, Any]:
+        """The ids and the namespace; what there is none of is left out."""
+        found = {
+            "job_id": self.job_id, "node_id": self.node_id, "namespace": self.namespace,
+            "task_id": self.task_id, "actor_id": self.actor_id,
+        }  # fmt: skip
+        return {key: value for key, value in found.items() if value is not None}
+
+    # -- the actor -----------------------------------------------------------------------------
+
+    @property
+    def namespace(self) -> str:
+        return str(api.connected().namespace)
+
+    @property
+    def was_current_actor_reconstructed(self) -> bool:
+        """Whether this actor was restarted. Raises AssertionError outside an actor."""
+        assert context.creation is not None, "this is for actors; here is none"
+        found = api.connected().query("actor_state", actor=context.creation.actor)
+        return bool(found["restarts"])
+
+    @property
+    def current_actor(self) -> ActorHandle:
+        """A handle of this actor itself, which doesn't keep it alive. Raises RuntimeError outside
+        an actor."""
+        options = _actor()
+        if options is None or context.creation is None:
+            raise RuntimeError("This method is only available in an actor.")
+        meta = deserialize(options.meta)
+        return ActorHandle(context.creation.actor, meta, None, api.connected().client)
+
+    # -- what it may use -----------------------------------------------------------------------
+
+    def get_assigned_resources(self) -> dict[str, float]:
+        """What the running task or actor holds, by name. Raises AssertionError in a driver."""
+        running = context.running()
+        assert running is not None, "This method is only available when the process is a worker."
+        options = _actor()
+        held = running.spec.resources if options is None else options.keeps
+        return {name: resources.to_float(n) for name, n in resources.decode(held).items()}
+
+    def get_accelerator_ids(self) -> dict[str, list[str]]:
+        return {"GPU": [str(i) for i in api.get_gpu_ids()]}
+
+    get_resource_ids = get_accelerator_ids
+
+    def get_node_labels(self) -> dict[str, str]:
+        return {"ray.io/node-id": self.get_node_id()}
+
+    def get_runtime_env_string(self) -> str:
+        """The runtime environment, job's and call's in one, as JSON."""
+        variables = context.job_variables
+        job = json.dumps({"env_vars": variables}, sort_keys=True) if variables else ""
+        return runtime_env.merged(job, context.environment) or "{}"
+
+    @property
+    def runtime_env(self) -> runtime_env.RuntimeEnv:
+        return runtime_env.RuntimeEnv.deserialize(self.get_runtime_env_string())
+
+    @property
+    def should_capture_child_tasks_in_placement_group(self) -> bool:
+        return False
+
+    @property
+    def gcs_address(self) -> str:
+        """Where the session's head listens."""
+        return f"unix:{api.connected().folder}/head.sock"
+
+    def is_canceled(self) -> bool:
+        """Whether somebody asked for the end of the running task."""
+        running = context.running()
+        if running is None:
+            raise RuntimeError("This method is only available when the process is a worker.")
+        options = _actor()
+        if options is not None and options.is_async:
+            raise RuntimeError("This method is not supported in an async actor.")
+        return running.cancelled
+
+
+def _actor() -> m.ActorOptions | None:
+    creation = context.creation
+    return creation.extra.actor if creation is not None and creation.extra is not None else None
+
+
+_context = RuntimeContext()
+
+
+def get_runtime_context() -> RuntimeContext:
+    """What can be asked about where this code runs. Starts a session if there is none."""
+    api.auto_init()
+    return _context
+
+
+__all__ = ["JobID", "NodeID", "RuntimeContext", "TaskID", "get_runtime_context"]

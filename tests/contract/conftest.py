@@ -1,0 +1,79 @@
+"""The API contract, held against two engines: raykernel, and Ray itself where it is installed.
+
+Each test gets the module under test as `ray` (with a session of 4 CPUs, shared by its test module)
+or as `no_session` (the test starts its own). That every test also runs on Ray is what makes it a
+contract: Ray says what is right.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conftest import expect_nothing_left
+from tests.footprint import Footprint
+
+ENGINES: list[Any] = ["raykernel"]
+if importlib.util.find_spec("ray") is not None:
+    ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(300)]))
+
+#: What keeps Ray quiet and small. raykernel takes the same keywords.
+QUIET: dict[str, Any] = {
+    "include_dashboard": False,
+    "log_to_driver": False,
+    "logging_level": "ERROR",
+    "object_store_memory": 256 * 2**20,
+}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_leaves_nothing(engine_name: str) -> Iterator[list[str]]:
+    """As for all tests, except that what Ray leaves behind is not ours to judge."""
+    reported: list[str] = []
+    before = Footprint.take()
+    yield reported
+    if engine_name != "ray":
+        expect_nothing_left(before, "this module's fixtures", reported)
+
+
+@pytest.fixture(autouse=True)
+def _test_leaves_nothing(engine_name: str, _module_leaves_nothing: list[str]) -> Iterator[None]:
+    before = Footprint.take()
+    yield
+    if engine_name != "ray":
+        expect_nothing_left(before, "this test", _module_leaves_nothing)
+
+
+@pytest.fixture(scope="module")
+def engine(engine_name: str, _module_leaves_nothing: list[str]) -> Iterator[ModuleType]:
+    """The module under test. What a test starts ends with its module at the latest."""
+    module = importlib.import_module(engine_name)
+    yield module
+    module.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray(engine: ModuleType) -> Iterator[ModuleType]:
+    """The module under test, with a session for all tests of the module."""
+    engine.init(num_cpus=4, **QUIET)
+    yield engine
+    engine.shutdown()
+
+
+@pytest.fixture
+def no_session(engine: ModuleType) -> Iterator[ModuleType]:
+    """The module under test, without a session before and after the test."""
+    engine.shutdown()
+    yield engine
+    engine.shutdown()
