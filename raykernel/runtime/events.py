@@ -32,8 +32,8 @@ CALL = "call"  # a method call
 class TaskInfo(msgspec.Struct, array_like=True):
     """One task as the views see it.
 
-    `name` is what a person calls it (`f`, `Counter.add`), `function` groups tasks alike, `parent`
-    is the task that submitted it ("" for the driver), `deps` the tasks whose results are among its
+    `name` is what a person calls it (`f`, `Counter.add`) and groups tasks alike, `parent` is the
+    task that submitted it ("" for the driver), `deps` the tasks whose results are among its
     arguments, `actor` the actor it creates or runs on, `worker` the worker's process id as text.
     `error` is a one-line summary ("ValueError: no such row") when FAILED or CANCELLED.
     """
