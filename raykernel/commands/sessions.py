@@ -6,7 +6,10 @@ import time
 
 from raykernel.commands import CommandError
 from raykernel.runtime import session
+from raykernel.runtime.engines import local
 from raykernel.runtime.session import SessionError, SessionInfo
+
+SECONDS_TO_END = 10
 
 
 def list_all() -> int:
@@ -30,11 +33,24 @@ def stop(name: str | None, *, everything: bool) -> int:
     found = _sessions()
     for wanted in [name] if name is not None else _chosen(found, everything):
         try:
-            session.stop_session(wanted)
+            ran = local.stop_session(wanted)
         except SessionError as error:
             raise CommandError(str(error)) from None
-        print(f"stopped {wanted}")
+        _await_end(wanted)
+        print(f"stopped {wanted}" if ran else f"{wanted} had ended; removed what it left behind")
     return 0
+
+
+def _await_end(name: str) -> None:
+    """Until the session's folder is gone: its processes take a moment to end and clean up."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while time.monotonic() < deadline:
+        try:
+            session.read(name)
+        except SessionError:
+            return
+        time.sleep(0.02)
+    raise CommandError(f"{name} was told to end, but still has not after {SECONDS_TO_END} s")
 
 
 def _chosen(found: list[SessionInfo], everything: bool) -> list[str]:

@@ -6,13 +6,19 @@ import pytest
 
 from raykernel import cli
 from raykernel.runtime import session
+from raykernel.runtime.engines import local
 from raykernel.runtime.session import SessionError, SessionInfo
 
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
-    monkeypatch.setattr(session, "stop_session", names.append, raising=False)
+
+    def stop_session(name: str) -> bool:
+        names.append(name)
+        return name != "dead"
+
+    monkeypatch.setattr(local, "stop_session", stop_session)
     return names
 
 
@@ -51,6 +57,14 @@ def test_the_only_one_needs_no_name(monkeypatch: pytest.MonkeyPatch, stopped: li
     assert stopped == ["only"]
 
 
+def test_a_dead_one_is_cleared_away(
+    monkeypatch: pytest.MonkeyPatch, stopped: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, info("dead", alive=False))
+    assert cli.main(["stop"]) == 0
+    assert capsys.readouterr().out == "dead had ended; removed what it left behind\n"
+
+
 def test_of_several_one_must_be_named(
     monkeypatch: pytest.MonkeyPatch, stopped: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,10 +87,10 @@ def test_name_and_all_contradict(monkeypatch: pytest.MonkeyPatch, stopped: list[
 def test_what_the_session_folder_says_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def unknown(name: str) -> None:
+    def unknown(name: str) -> bool:
         raise SessionError(f"no session named {name!r}")
 
     play(monkeypatch)
-    monkeypatch.setattr(session, "stop_session", unknown, raising=False)
+    monkeypatch.setattr(local, "stop_session", unknown)
     assert cli.main(["stop", "ghost"]) == 1
     assert "no session named 'ghost'" in capsys.readouterr().err
