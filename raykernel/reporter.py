@@ -34,6 +34,8 @@ from raykernel.widgets.work import CellWork
 UPDATE_EVERY = 0.2
 STEP_EVERY = 0.03
 
+#: Batches come ten times a second and an answer in a millisecond: the second try does it.
+CATCH_UP_TRIES = 5
 
 logger = logging.getLogger("raykernel")
 
@@ -77,6 +79,7 @@ class Reporter:
         self._text = LogText()
         self._work: dict[str, _Shown] = {}
         self._submitters: set[str] = set()
+        self._received = 0
         self._dropped = 0
         self._failed = False
         self._stale: set[str] = set()
@@ -125,23 +128,14 @@ class Reporter:
             concerned.append(cell.id)
         if not concerned:
             return
-        try:
+        with contextlib.suppress(Exception):  # the session ended; close() settles what is shown
             if interrupted and submitted:
                 self._engine.cancel_cell(cell.id)
-            # The answers come behind everything the engine has already sent.
-            told = {each: self._engine.query("tasks", cell=each) for each in concerned}
-        except Exception:  # the session ended with or under the cell; close() settles it
-            return
+            self._catch_up(concerned)
         with self._lock:
-            now = self._clock()
-            self._step(now, last=True)
-            for each, tasks in told.items():
-                shown = self._work.get(each)
-                if shown is not None:
-                    shown.work.replace(tasks, now)
-                    self._show(each, shown, now)
-                    if shown.live and each == cell.id:
-                        shown.display.cell_ended(shown.work.snapshot(now))
+            shown = self._work.get(cell.id)
+            if shown is not None and shown.live:
+                shown.display.cell_ended(shown.work.snapshot(self._clock()))
 
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""
@@ -155,6 +149,7 @@ class Reporter:
 
     def _on_batch(self, batch: EventBatch) -> None:
         if batch.tasks or batch.dropped:
+            self._received += 1  # first: who finds no batch must not miss that one is coming
             self._batches.append(batch)
             self._wake.set()
 
@@ -171,8 +166,9 @@ class Reporter:
             self._wake.clear()
             try:
                 delay = self.step()
-                if self._stale:
-                    self._reread()
+                if self._stale:  # events were lost: ask for the lists
+                    stale, self._stale = self._stale, set()
+                    self._catch_up(list(stale))
             except Exception:  # a view that fails must not take the other cells' output along
                 delay = UPDATE_EVERY
                 if not self._failed:
@@ -180,15 +176,27 @@ class Reporter:
                 self._failed = True
             self._closing.wait(STEP_EVERY)
 
-    def _reread(self) -> None:
-        """Events were lost: ask for the lists again."""
-        stale, self._stale = self._stale, set()
-        for cell in stale:
-            with contextlib.suppress(Exception):  # the session ends
-                tasks = self._engine.query("tasks", cell=cell)
-                with self._lock:
-                    if cell in self._work:
-                        self._work[cell].work.replace(tasks, self._clock())
+    def _catch_up(self, cells: list[str]) -> None:
+        """Bring cells' counts up to what the engine knows now, and publish everything.
+
+        Blocks for a round trip. What the engine has sent before its answer comes before it, so all
+        that ended tasks printed is here too. An answer may replace the counts only if it is newer
+        than every batch counted, else it would bring ended tasks back to life for good.
+        """
+        for _ in range(CATCH_UP_TRIES):
+            received = self._received
+            told = {cell: self._engine.query("tasks", cell=cell) for cell in cells}
+            with self._lock:
+                now = self._clock()
+                self._step(now, last=True)
+                if self._received != received:
+                    continue
+                for cell, tasks in told.items():
+                    shown = self._work.get(cell)
+                    if shown is not None:
+                        shown.work.replace(tasks, now)
+                        self._show(cell, shown, now)
+                return
 
     def _step(self, now: float, last: bool = False) -> float | None:
         self._publish_lines(now, last)

@@ -102,7 +102,7 @@ class CellWork:
         for task in tasks:
             entry = live.get(task.id)
             if entry is None:
-                if task.id in self._told and task.state not in LIVE:
+                if task.id in self._told:
                     continue
                 row = self._rows.get(task.name)
                 if row is None:
@@ -126,7 +126,7 @@ class CellWork:
             self._note(now)
 
     def replace(self, tasks: list[TaskInfo], now: float) -> None:
-        """Take in the whole list of the cell's tasks, as a query gives it.
+        """Take in the whole list of the cell's tasks, newer than every update so far.
 
         The engine's log is bounded: when it has forgotten finished tasks, the sums kept here
         know more than the list, and only the tasks in the list are brought up to date.

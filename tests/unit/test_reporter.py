@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -178,6 +179,28 @@ def test_a_display_hears_of_its_cells_end_if_work_is_left(play: Play) -> None:
     assert play.screen.said == [("c", "cell ended", 1)]
 
 
+def test_an_answer_older_than_an_event_does_not_undo_it(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.at(0.5)
+    play.screen.said.clear()
+    play.cells.now = []
+    query, overtaken = play.engine.query, []
+
+    def slow(what: str, **filters: Any) -> Any:
+        answer = [copy.copy(task) for task in query(what, **filters)]
+        if not overtaken:
+            overtaken.append(True)
+            play.tasks(FINISHED, "1")  # arrives between the answer and its use
+        return answer
+
+    monkeypatch.setattr(play.engine, "query", slow)
+    play.reporter.cell_ended(Cell("c"), interrupted=False)
+    assert play.screen.said == [("c", "settled", 0)]
+
+
 def test_a_cell_that_waited_for_anothers_work_sees_it_settle(play: Play) -> None:
     play.tasks(RUNNING, "1")
     play.cells.now = []
@@ -280,7 +303,7 @@ def test_lost_events_are_asked_for_again(play: Play) -> None:
     play.engine.tasks["1"].state = FINISHED  # and no event
     play.reporter._on_batch(EventBatch([], 0.0, dropped=3))
     play.at(0.5)
-    play.reporter._reread()
+    play.reporter._catch_up(["c"])
     play.screen.said.clear()
     assert play.at(1.0) == [("c", "live", 1)]
 
