@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import msgspec
+
 from raykernel import options as opts
-from raykernel import runtime_env
 from raykernel.calling import Signature, pack, pack_code
 from raykernel.exceptions import (
     ActorAlreadyExistsError,
@@ -26,6 +27,10 @@ from raykernel.runtime.ids import handle_id, return_id
 from raykernel.runtime.serialize import note_ref, serialize
 
 _ASYNC_CONCURRENCY = 1000
+_PLACE_OPTIONS = {
+    "runtime_env", "scheduling_strategy", "placement_group", "placement_group_bundle_index",
+    "placement_group_capture_child_tasks",
+}  # fmt: skip
 _EVERY_ACTOR = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 
 
@@ -233,17 +238,33 @@ class ActorClass:
             or bool(options.get("allow_out_of_order_execution")),
             keeps=opts.demand(options, 0),
         )  # fmt: skip
-        own = runtime_env.canonical(options.get("runtime_env"), per_call=True)
-        env = runtime_env.merged(context.environment, own)
-        extra = m.TaskExtra(env=env, actor=actor)
+        needs = _placing(options)
+        placed = opts.placed(options, needs, name)
+        chosen = {key: value for key, value in options.items() if key in _PLACE_OPTIONS}
+        extra = opts.inherit(opts.task_extra(chosen), placed)
+        extra = msgspec.structs.replace(extra, actor=actor)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
             engine.submitting(cell)
         client.post(
             m.TaskSpec(
-                client.ids.task(), self._key, name, packed.args, packed.deps, packed.contained,
-                0, _placing(options), cell, context.current_task(), 0, m.CREATION, actor_id, "",
-                packed.slots, packed.args_ref, extra,
+                client.ids.task(),
+                self._key,
+                name,
+                packed.args,
+                packed.deps,
+                packed.contained,
+                0,
+                needs,
+                cell,
+                context.current_task(),
+                0,
+                m.CREATION,
+                actor_id,
+                "",
+                packed.slots,
+                packed.args_ref,
+                extra,
             )
         )
         if packed.args_ref:
@@ -432,9 +453,23 @@ class ActorMethod:
             refs = make_refs(client, task, returns, extra)
         client.post(
             m.TaskSpec(
-                task, b"", name, packed.args, packed.deps, packed.contained, returns, "", cell,
-                context.current_task(), handle._meta.retries if retries is None else retries,
-                m.CALL, handle._id, info.name, packed.slots, packed.args_ref, extra,
+                task,
+                b"",
+                name,
+                packed.args,
+                packed.deps,
+                packed.contained,
+                returns,
+                "",
+                cell,
+                context.current_task(),
+                handle._meta.retries if retries is None else retries,
+                m.CALL,
+                handle._id,
+                info.name,
+                packed.slots,
+                packed.args_ref,
+                extra,
             )
         )
         if packed.args_ref:

@@ -62,6 +62,14 @@ class RuntimeEnvSetupError(RayError):
     """A worker could not be prepared as its runtime environment asks."""
 
 
+class TaskPlacementGroupRemoved(RayError):  # noqa: N818 - Ray's name
+    """The placement group the task was to run in was removed."""
+
+
+class ActorPlacementGroupRemoved(RayError):  # noqa: N818 - Ray's name
+    """The placement group the actor was to run in was removed."""
+
+
 class PendingCallsLimitExceeded(RayError):  # Ray's name
     """The actor has as many unfinished calls as `max_pending_calls` allows."""
 
@@ -272,6 +280,8 @@ def from_record(data: bytes) -> BaseException:
         return WorkerCrashedError(_sentence(record.message))
     if record.kind == "setup":
         return RuntimeEnvSetupError(_sentence(record.message))
+    if record.kind == "no_group":
+        return TaskPlacementGroupRemoved(_sentence(record.message))
     if record.kind == "full":
         return ObjectStoreFullError(_sentence(record.message))
     return ObjectLostError(_sentence(record.message))

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from raykernel import runtime_env
+from raykernel.placement import check_place, check_strategy, place_of
+from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
-from raykernel.runtime import resources
 from raykernel.runtime.serialize import serialize
 
 Check = Callable[[str, Any], None]
@@ -149,18 +150,6 @@ def _environment(name: str, value: Any) -> None:
     runtime_env.canonical(value, per_call=True)
 
 
-def _strategy(name: str, value: Any) -> None:
-    if value is None or type(value).__name__.endswith("SchedulingStrategy"):
-        return
-    if not isinstance(value, str):
-        raise TypeError(
-            f"The type of keyword '{name}' must be str or a scheduling strategy, but received type "
-            f"{type(value)}"
-        )
-    if value not in ("DEFAULT", "SPREAD"):
-        raise ValueError(f"The keyword '{name}' only accepts 'DEFAULT', 'SPREAD' or a strategy")
-
-
 def _not_for_tasks(name: str, value: Any) -> None:
     _of_type(int)(name, value)
     if value is not None:
@@ -178,7 +167,7 @@ _COMMON: dict[str, Check] = {
     "resources": _resources,
     "accelerator_type": _of_type(str),
     "runtime_env": _environment,
-    "scheduling_strategy": _strategy,
+    "scheduling_strategy": check_strategy,
     "fallback_strategy": _of_type(list),
     "placement_group": _anything,
     "placement_group_bundle_index": _of_type(int, optional=False),
@@ -245,11 +234,20 @@ def check(
         raise ValueError("The actor name must be specified to use `get_if_exists`.")
 
 
-def inherit(extra: m.TaskExtra | None, outer: str) -> m.TaskExtra:
-    """A task's rarer options with the runtime environment of the process it is submitted in."""
-    if extra is None:
-        return m.TaskExtra(env=outer)
-    return msgspec.structs.replace(extra, env=runtime_env.merged(outer, extra.env))
+def inherit(extra: m.TaskExtra | None, placed: bool) -> m.TaskExtra:
+    """A task's rarer options with what it inherits where it is submitted: the runtime environment,
+    and the placement group of a task that captures its children unless it is `placed` itself."""
+    extra = extra or m.TaskExtra()
+    env = runtime_env.merged(context.environment, extra.env)
+    if placed or not context.captured:
+        return msgspec.structs.replace(extra, env=env)
+    return msgspec.structs.replace(extra, env=env, group=context.captured, capture=True)
+
+
+def placed(options: Mapping[str, Any], needs: str, what: str) -> bool:
+    """Whether the options say where to run. Raises ValueError if it can never fit there."""
+    check_place(options, needs, what)
+    return place_of(options).said
 
 
 def demand(options: Mapping[str, Any], default_cpus: float) -> str:
@@ -288,7 +286,11 @@ def retry_on(value: Any) -> bytes:
 
 def task_extra(options: Mapping[str, Any]) -> m.TaskExtra | None:
     """The options few tasks use, None if none is set."""
+    place = place_of(options)
     extra = m.TaskExtra(
+        group=place.group.id.binary() if place.group is not None else b"",
+        bundle=place.bundle,
+        capture=place.capture,
         retry_exceptions=retry_on(options.get("retry_exceptions")),
         env=runtime_env.canonical(options.get("runtime_env"), per_call=True),
         max_calls=options.get("max_calls") or 0,

@@ -21,7 +21,7 @@ from raykernel.runtime.ids import return_id
 class Prepared:
     """Options worked out once: what a submission copies into its spec."""
 
-    __slots__ = ("extra", "name", "resources", "retries", "returns")
+    __slots__ = ("extra", "name", "placed", "resources", "retries", "returns")
 
     def __init__(self, options: dict[str, Any], name: str, is_generator: bool) -> None:
         self.name = options.get("name") or name
@@ -29,6 +29,7 @@ class Prepared:
         self.retries = opts.max_retries(options.get("max_retries"))
         self.returns = opts.returns(options.get("num_returns"), is_generator)
         self.extra = opts.task_extra(options)
+        self.placed = opts.placed(options, self.resources, self.name)
 
 
 class RemoteFunction:
@@ -107,8 +108,8 @@ class RemoteFunction:
         if cell != engine.hooked_cell:
             engine.submitting(cell)
         extra = how.extra
-        if context.environment:
-            extra = opts.inherit(extra, context.environment)
+        if context.environment or context.captured:
+            extra = opts.inherit(extra, how.placed)
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if how.returns == 1:
@@ -117,9 +118,23 @@ class RemoteFunction:
             refs = make_refs(client, task, how.returns, how.extra)
         client.post(
             m.TaskSpec(
-                task, self._key, how.name, packed.args, packed.deps, packed.contained,
-                how.returns, how.resources, cell, context.current_task(), how.retries, m.TASK,
-                b"", "", packed.slots, packed.args_ref, extra,
+                task,
+                self._key,
+                how.name,
+                packed.args,
+                packed.deps,
+                packed.contained,
+                how.returns,
+                how.resources,
+                cell,
+                context.current_task(),
+                how.retries,
+                m.TASK,
+                b"",
+                "",
+                packed.slots,
+                packed.args_ref,
+                extra,
             )
         )
         if packed.args_ref:

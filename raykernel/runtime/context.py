@@ -27,6 +27,10 @@ make_worker_engine: Callable[[Any], Any]
 #: What tasks submitted here inherit of this process's runtime environment: canonical JSON.
 environment = ""
 
+#: The placement group that tasks submitted here run in, unless they say otherwise: that of a task
+#: or actor which captures its children.
+captured = b""
+
 #: The environment variables of every worker of the session.
 job_variables: dict[str, str] = {}
 
@@ -49,6 +53,12 @@ class Running:
         self.function: Any = None
         #: whether somebody asked for its end
         self.cancelled = False
+
+    @property
+    def group(self) -> bytes:
+        """The placement group it runs in, b"" for none."""
+        made = creation if self.spec.actor and creation is not None else self.spec
+        return made.extra.group if made.extra is not None else b""
 
     def function_name(self) -> str:
         """The module and qualified name of what runs."""

@@ -46,7 +46,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no value. The API turns `kind` into one of its exception classes.
 
     kind: task, crashed, cancelled, actor_died, actor_unavailable, lost, pending_calls, full,
-    setup. For kind "task", `cause` is the pickled user exception (empty if that failed) and `text`
+    setup, no_group. For kind "task", `cause` is the pickled user exception (empty if that failed) and `text`
     its traceback, user frames only.
     """
 

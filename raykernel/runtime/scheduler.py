@@ -814,7 +814,7 @@ class Scheduler:
 
 def _no_group(task: Task) -> m.ErrorRecord:
     return m.ErrorRecord(
-        "setup",
+        "no_group",
         f"the placement group of {task.spec.name} was removed",
         name=task.spec.name,
         task=task.spec.id,

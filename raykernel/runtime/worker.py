@@ -200,6 +200,8 @@ class Worker:
         self.running = running
         if spec.kind == m.CREATION:
             context.creation = spec
+        if spec.kind != m.CALL and spec.extra is not None and spec.extra.capture:
+            context.captured = spec.extra.group
         context.set_main(running)
         context.enter(running)
         started = time.time()
@@ -230,6 +232,8 @@ class Worker:
         self.running = None
         context.set_main(None)
         context.enter(None)
+        if spec.kind == m.TASK and context.captured:
+            context.captured = b""
         self.cancelled = b""
         # `value` lives until the outcome is queued: the refs in it must not go before
         self._finish(spec, outcome)

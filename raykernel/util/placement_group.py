@@ -11,94 +11,17 @@ comes to the same; that one needs a node per bundle, and is refused where there 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from raykernel import api
-from raykernel.refs import ObjectRef
+from raykernel.placement import ID_BYTES, PlacementGroup, PlacementGroupID
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import RequestFailed
 
 _STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
-_ID_BYTES = 18
-
-
-class PlacementGroupID:
-    """A group's id; equal and hashable."""
-
-    __slots__ = ("_id",)
-
-    def __init__(self, group_id: bytes) -> None:
-        self._id = group_id
-
-    def binary(self) -> bytes:
-        return self._id
-
-    def hex(self) -> str:
-        return self._id.hex()
-
-    def is_nil(self) -> bool:
-        return self._id == b"\xff" * _ID_BYTES
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PlacementGroupID) and self._id == other._id
-
-    def __hash__(self) -> int:
-        return hash(self._id)
-
-    def __repr__(self) -> str:
-        return f"PlacementGroupID({self._id.hex()})"
-
-
-class PlacementGroup:
-    """A handle to a placement group. Can be passed to tasks; equal and hashable by id."""
-
-    def __init__(self, id: PlacementGroupID, bundle_cache: list[dict[str, float]]) -> None:
-        self.id = id
-        self.bundle_cache = bundle_cache
-
-    @property
-    def bundle_specs(self) -> list[dict[str, float]]:
-        """The resources of each bundle."""
-        return [dict(b) for b in self.bundle_cache]
-
-    @property
-    def bundle_count(self) -> int:
-        return len(self.bundle_cache)
-
-    @property
-    def is_empty(self) -> bool:
-        return self.id.is_nil()
-
-    def ready(self) -> ObjectRef[PlacementGroup]:
-        """A ref that is ready once the group's resources are reserved; its value is the group."""
-        from raykernel.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        strategy = PlacementGroupSchedulingStrategy(self)
-        task = api.remote(_itself).options(num_cpus=0, scheduling_strategy=strategy)
-        ref: ObjectRef[PlacementGroup] = task.remote(self)
-        return ref
-
-    def wait(self, timeout_seconds: float = 30) -> bool:
-        """Whether the group is reserved within that many seconds."""
-        ready, _ = api.wait([self.ready()], timeout=timeout_seconds)
-        return bool(ready)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PlacementGroup) and self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __repr__(self) -> str:
-        return f"PlacementGroup({self.id.hex()}, {self.bundle_cache})"
-
-
-def _itself(group: PlacementGroup) -> PlacementGroup:
-    return group
 
 
 def placement_group(
@@ -123,7 +46,7 @@ def placement_group(
     if lifetime not in (None, "detached"):
         raise ValueError("placement group `lifetime` argument must be either `None` or 'detached'")
     client = api.auto_init().client
-    group_id = os.urandom(_ID_BYTES)
+    group_id = os.urandom(ID_BYTES)
     texts = [resources.encode(b) for b in bundles]
     try:
         client.request(
@@ -197,26 +120,12 @@ def get_current_placement_group() -> PlacementGroup | None:
     return None
 
 
-def check_placement_group_index(group: PlacementGroup, bundle_index: int) -> None:
-    """Raises ValueError for a bundle that the group doesn't have."""
-    if bundle_index >= group.bundle_count or bundle_index < -1:
-        raise ValueError(
-            f"placement group bundle index {bundle_index} is invalid. Valid placement group "
-            f"indexes: 0-{group.bundle_count - 1}"
-        )
-
-
-def check_fits(group: PlacementGroup, bundle_index: int, amounts: str, what: str) -> None:
-    """Raises ValueError if no bundle (or not the chosen one) could ever hold this request."""
-    check_placement_group_index(group, bundle_index)
-    chosen = group.bundle_cache if bundle_index < 0 else [group.bundle_cache[bundle_index]]
-    wanted = resources.decode(amounts)
-    for bundle in chosen:
-        have = {name: resources.to_units(n) for name, n in bundle.items()}
-        if all(have.get(name, 0) >= n for name, n in wanted.items()):
-            return
-    raise ValueError(
-        f"Cannot schedule {what} with the placement group because the resource request "
-        f"{resources.describe(amounts)} cannot fit into any bundles for the placement group, "
-        f"{json.dumps(chosen)}."
-    )
+__all__ = [
+    "PlacementGroup",
+    "PlacementGroupID",
+    "get_current_placement_group",
+    "get_placement_group",
+    "placement_group",
+    "placement_group_table",
+    "remove_placement_group",
+]
