@@ -1,0 +1,101 @@
+"""Which part of a value it is that can't be pickled.
+
+A function is searched in what it closes over and the globals it uses, anything else in its
+attributes; the search goes into what fails, `depth` levels down, and names the innermost culprits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from raykernel.runtime.serialize import serialize
+
+_WIDTH = 80
+
+
+class FailureTuple:
+    """A part that can't be pickled: `obj`, the names that lead to it, and what holds it."""
+
+    def __init__(self, obj: Any, path: tuple[str, ...], parent: Any) -> None:
+        self.obj = obj
+        self.path = path
+        self.parent = parent
+
+    @property
+    def name(self) -> str:
+        return self.path[-1] if self.path else "unknown"
+
+    def __repr__(self) -> str:
+        where = " -> ".join(self.path)
+        return f"FailTuple({self.name} [path={where}, obj={self.obj!r}, parent={self.parent!r}])"
+
+
+def inspect_serializability(
+    base_obj: Any, name: str | None = None, depth: int = 3, print_file: Any | None = None
+) -> tuple[bool, set[FailureTuple]]:
+    """Whether `base_obj` can be sent to another process, and if not, which parts of it are at
+    fault. Prints the search to `print_file` (default: standard output)."""
+    search = _Search(print_file)
+    search.line("=" * _WIDTH)
+    search.line(f"Checking serializability of {base_obj!r}")
+    search.line("=" * _WIDTH)
+    path = () if name is None else (name,)
+    fits = search.look(base_obj, path, None, depth, 0)
+    if search.failures:
+        search.line("=" * _WIDTH)
+        for failure in search.failures:
+            search.line(f"    {failure!r}")
+        search.line(
+            "can't be serialized; there may be others that were not found. Make such things "
+            "inside the function or class that uses them, or give it something that can be "
+            "pickled to make them from."
+        )
+        search.line("=" * _WIDTH)
+    return fits, set(search.failures)
+
+
+class _Search:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.failures: list[FailureTuple] = []
+
+    def line(self, text: str, level: int = 0) -> None:
+        print("    " * level + text, file=self._file)
+
+    def look(self, obj: Any, path: tuple[str, ...], parent: Any, depth: int, level: int) -> bool:
+        """Whether `obj` can be pickled; notes what in it can't."""
+        try:
+            serialize(obj)
+        except Exception as error:
+            self.line(f"!!! FAIL serialization: {error}", level)
+        else:
+            return True
+        known = len(self.failures)
+        if depth > 0:
+            for part, value in _parts(obj):
+                self.line(f"Serializing {part!r} {value!r}...", level + 1)
+                self.look(value, (*path, part), obj, depth - 1, level + 1)
+        if len(self.failures) == known:
+            self.failures.append(FailureTuple(obj, path, parent))
+        return False
+
+
+def _parts(obj: Any) -> list[tuple[str, Any]]:
+    """What an object consists of, as far as pickling cares: (name, value)."""
+    if inspect.isfunction(obj):
+        found = inspect.getclosurevars(obj)
+        return [*found.nonlocals.items(), *found.globals.items()]
+    if inspect.ismethod(obj):
+        return [("__self__", obj.__self__), (obj.__name__, obj.__func__)]
+    if isinstance(obj, Mapping):
+        return [(str(key), value) for key, value in obj.items()]
+    if isinstance(obj, (list, tuple, set, frozenset)):
+        return [(str(index), value) for index, value in enumerate(obj)]
+    if inspect.isclass(obj):
+        return [(n, v) for n, v in vars(obj).items() if inspect.isfunction(v)]
+    return list(getattr(obj, "__dict__", {}).items())
+
+
+__all__ = ["FailureTuple", "inspect_serializability"]

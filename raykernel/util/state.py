@@ -1,0 +1,324 @@
+"""What there is in the session: tasks, actors, objects, workers and nodes, under Ray's names.
+
+Each function asks the head once and filters the answer here. Ended tasks are kept up to a bound,
+so the oldest of very many are missing. States are Ray's; a cancelled task is FAILED with the error
+type TASK_CANCELLED. Times are milliseconds since the epoch, None for what hasn't come yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from raykernel import api
+from raykernel.runtime import events
+
+#: (key, "=" or "!=", value), compared as text without regard to case.
+Filter = tuple[str, str, Any]
+
+LIMIT = 100
+_TASK_STATES = {
+    events.WAITING: "PENDING_ARGS_AVAIL",
+    events.READY: "PENDING_NODE_ASSIGNMENT",
+    events.RUNNING: "RUNNING",
+    events.FINISHED: "FINISHED",
+    events.FAILED: "FAILED",
+    events.CANCELLED: "FAILED",
+}
+_TASK_TYPES = {
+    events.TASK: "NORMAL_TASK",
+    events.ACTOR: "ACTOR_CREATION_TASK",
+    events.CALL: "ACTOR_TASK",
+}
+_ACTOR_STATES = {"PENDING": "PENDING_CREATION"}
+
+
+class RayStateApiException(Exception):
+    """The question makes no sense: an unknown key or predicate."""
+
+
+class _Row:
+    """Fields as attributes and as items."""
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return getattr(self, key)
+        except AttributeError:
+            raise KeyError(key) from None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
+
+    def asdict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]  # every heir is a dataclass
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskState(_Row):
+    """`error_type` is None also where the engine doesn't say what kind of failure it was."""
+
+    task_id: str
+    name: str
+    state: str
+    type: str
+    func_or_class_name: str
+    job_id: str
+    node_id: str
+    actor_id: str | None
+    parent_task_id: str | None
+    worker_pid: int | None
+    error_type: str | None
+    error_message: str | None
+    creation_time_ms: int | None
+    start_time_ms: int | None
+    end_time_ms: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorState(_Row):
+    actor_id: str
+    class_name: str
+    state: str
+    name: str
+    ray_namespace: str
+    job_id: str
+    node_id: str
+    pid: int
+    num_restarts: int
+    num_pending_calls: int
+    death_cause: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectState(_Row):
+    """`object_size` is in bytes, `in_shared_memory` whether it lies there or in messages."""
+
+    object_id: str
+    object_size: int
+    task_status: str
+    in_shared_memory: bool
+    reference_count: int
+    pins: int
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerState(_Row):
+    worker_id: str
+    is_alive: bool
+    worker_type: str
+    state: str
+    pid: int
+    node_id: str
+    actor_id: str | None
+    num_tasks: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeState(_Row):
+    node_id: str
+    node_ip: str
+    node_name: str
+    is_head_node: bool
+    state: str
+    resources_total: dict[str, float]
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+def list_tasks(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[TaskState]:
+    """Tasks, actors' creations and calls, at most `limit`: live ones first, the latest first.
+
+    Raises RayStateApiException for a filter that makes no sense.
+    """
+    return _select(TaskState, _tasks(), filters, limit, others)
+
+
+def list_actors(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[ActorState]:
+    """Actors, dead ones as long as the head remembers them."""
+    engine = api.auto_init()
+    rows = [
+        ActorState(
+            actor_id=one["actor_id"],
+            class_name=one["class_name"],
+            state=_ACTOR_STATES.get(one["state"], one["state"]),
+            name=one["name"],
+            ray_namespace=one["namespace"],
+            job_id=_job(engine),
+            node_id=engine.node,
+            pid=one["pid"],
+            num_restarts=one["restarts"],
+            num_pending_calls=one["queued"],
+            death_cause=one["reason"] or None,
+        )
+        for one in engine.query("actors")
+    ]
+    return _select(ActorState, rows, filters, limit, others)
+
+
+def list_objects(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[ObjectState]:
+    """Objects to which there are references."""
+    rows = [
+        ObjectState(
+            object_id=one["object_id"],
+            object_size=one["size"],
+            task_status="FINISHED" if one["ready"] else "PENDING",
+            in_shared_memory=one["shared"],
+            reference_count=one["references"],
+            pins=one["pins"],
+        )
+        for one in api.auto_init().query("objects")
+    ]
+    return _select(ObjectState, rows, filters, limit, others)
+
+
+def list_workers(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[WorkerState]:
+    """Worker processes that run or are being started."""
+    engine = api.auto_init()
+    rows = [
+        WorkerState(
+            worker_id=one["worker_id"],
+            is_alive=one["state"] != "STARTING",
+            worker_type="WORKER",
+            state=one["state"],
+            pid=one["pid"],
+            node_id=engine.node,
+            actor_id=one["actor_id"] or None,
+            num_tasks=one["tasks"],
+        )
+        for one in engine.query("workers")
+    ]
+    return _select(WorkerState, rows, filters, limit, others)
+
+
+def list_nodes(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[NodeState]:
+    """The machines of the session: one."""
+    rows = [
+        NodeState(
+            node_id=one["NodeID"],
+            node_ip=one["NodeManagerAddress"],
+            node_name=one["NodeManagerHostname"],
+            is_head_node=True,
+            state="ALIVE" if one["Alive"] else "DEAD",
+            resources_total=one["Resources"],
+        )
+        for one in api.nodes()
+    ]
+    return _select(NodeState, rows, filters, limit, others)
+
+
+def get_task(id: Any, **others: Any) -> TaskState | None:
+    """The task of a hex id or of a ref; None if there is none, or it is forgotten."""
+    wanted = id if isinstance(id, str) else id.task_id()
+    return next((row for row in _tasks() if row.task_id == str(wanted)), None)
+
+
+def get_actor(id: str, **others: Any) -> ActorState | None:
+    """The actor of a hex id; None if there is none, or it is forgotten."""
+    return next(iter(list_actors(filters=[("actor_id", "=", id)])), None)
+
+
+def summarize_tasks(**others: Any) -> dict[str, Any]:
+    """How many tasks of each function are in each state, as Ray nests it."""
+    rows = _tasks()
+    summary: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        group = summary.setdefault(
+            row.func_or_class_name,
+            {"func_or_class_name": row.func_or_class_name, "type": row.type, "state_counts": {}},
+        )
+        counts = group["state_counts"]
+        counts[row.state] = counts.get(row.state, 0) + 1
+    totals = Counter(row.type for row in rows)
+    return {
+        "cluster": {
+            "summary": summary,
+            "total_tasks": totals["NORMAL_TASK"],
+            "total_actor_tasks": totals["ACTOR_TASK"],
+            "total_actor_scheduled": totals["ACTOR_CREATION_TASK"],
+            "summary_by": "func_name",
+        }
+    }
+
+
+def _tasks() -> list[TaskState]:
+    engine = api.auto_init()
+    found: list[events.TaskInfo] = engine.query("tasks")
+    return [_task(one, _job(engine), engine.node) for one in reversed(found)]
+
+
+def _task(one: events.TaskInfo, job: str, node: str) -> TaskState:
+    cancelled = one.state == events.CANCELLED
+    return TaskState(
+        task_id=one.id,
+        name=one.name,
+        state=_TASK_STATES[one.state],
+        type=_TASK_TYPES[one.kind],
+        func_or_class_name=one.name,
+        job_id=job,
+        node_id=node,
+        actor_id=one.actor or None,
+        parent_task_id=one.parent or None,
+        worker_pid=int(one.worker) if one.worker else None,
+        error_type="TASK_CANCELLED" if cancelled else None,
+        error_message=one.error or None,
+        creation_time_ms=_milliseconds(one.submitted),
+        start_time_ms=_milliseconds(one.started),
+        end_time_ms=_milliseconds(one.ended),
+    )
+
+
+def _milliseconds(moment: float) -> int | None:
+    return round(moment * 1000) if moment else None
+
+
+def _job(engine: Any) -> str:
+    job = engine.job
+    return job.hex() if isinstance(job, bytes) else str(job)
+
+
+def _select(
+    kind: type[Row],
+    rows: Iterable[Row],
+    filters: Sequence[Filter] | None,
+    limit: int,
+    others: dict[str, Any],
+) -> list[Row]:
+    unknown = set(others) - {"address", "timeout", "detail", "raise_on_missing_output"}
+    if unknown:
+        raise TypeError(f"unexpected keyword argument(s): {', '.join(sorted(unknown))}")
+    keys = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # every heir is a dataclass
+    for given in filters or ():
+        if len(given) != 3 or given[1] not in ("=", "!="):
+            raise RayStateApiException(
+                f'the filter {given!r} must be (key, "=" or "!=", value), and values are compared '
+                "as text"
+            )
+        if given[0] not in keys:
+            raise RayStateApiException(f"can't filter by {given[0]!r}: there are {', '.join(keys)}")
+    kept = [row for row in rows if all(_fits(row, given) for given in filters or ())]
+    return kept[:limit]
+
+
+def _fits(row: _Row, given: Filter) -> bool:
+    key, predicate, value = given
+    return (str(row[key]).lower() == str(value).lower()) == (predicate == "=")
+
+
+__all__ = [
+    *("ActorState", "NodeState", "ObjectState", "RayStateApiException", "TaskState", "WorkerState"),
+    *("get_actor", "get_task", "list_actors", "list_nodes", "list_objects", "list_tasks"),
+    *("list_workers", "summarize_tasks"),
+]
