@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -18,11 +18,11 @@ from raykernel.exceptions import (
     PendingCallsLimitExceeded,
 )
 from raykernel.refs import ObjectRef
-from raykernel.remote import make_refs
+from raykernel.remote import make_refs, result_ids
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
-from raykernel.runtime.execute import ActorExit
+from raykernel.runtime.execute import exit_actor
 from raykernel.runtime.ids import handle_id, return_id
 from raykernel.runtime.serialize import note_ref, serialize
 
@@ -448,10 +448,13 @@ class ActorMethod:
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if returns == 1:
-            refs: Any = ObjectRef(task + b"\1\0\0\0", client)
+            result = task + b"\1\0\0\0"
+            refs: Any = ObjectRef(result, client)
+            results: Sequence[bytes] = (result,)
         else:
             refs = make_refs(client, task, returns, extra)
-        client.post(
+            results = result_ids(task, returns)
+        client.submit(
             m.TaskSpec(
                 task,
                 b"",
@@ -470,7 +473,8 @@ class ActorMethod:
                 packed.slots,
                 packed.args_ref,
                 extra,
-            )
+            ),
+            results,
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
@@ -506,17 +510,6 @@ def _count_call(client: Client, actor: bytes, task: bytes) -> None:
         calls.pop(task, None)
 
     client.when_ready(result, over)
-
-
-def exit_actor() -> NoReturn:
-    """End the actor whose method calls this, after that method. Never restarted.
-
-    Raises TypeError outside an actor.
-    """
-    running = context.running()
-    if running is None or not running.spec.actor:
-        raise TypeError("exit_actor API is called on a non-actor worker.")
-    raise ActorExit
 
 
 __all__ = ["ActorClass", "ActorHandle", "ActorMethod", "exit_actor", "method"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from raykernel import options as opts
@@ -113,10 +113,13 @@ class RemoteFunction:
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if how.returns == 1:
-            refs: Any = ObjectRef(task + b"\1\0\0\0", client)
+            result = task + b"\1\0\0\0"
+            refs: Any = ObjectRef(result, client)
+            results: Sequence[bytes] = (result,)
         else:
             refs = make_refs(client, task, how.returns, how.extra)
-        client.post(
+            results = result_ids(task, how.returns)
+        client.submit(
             m.TaskSpec(
                 task,
                 self._key,
@@ -135,7 +138,8 @@ class RemoteFunction:
                 packed.slots,
                 packed.args_ref,
                 extra,
-            )
+            ),
+            results,
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
@@ -182,6 +186,11 @@ def make_refs(client: Client, task: bytes, returns: int, extra: m.TaskExtra | No
     if returns == m.DYNAMIC or returns == 1:
         return ObjectRef(return_id(task, 1), client)
     return [ObjectRef(return_id(task, i), client) for i in range(1, returns + 1)]
+
+
+def result_ids(task: bytes, returns: int) -> list[bytes]:
+    """The objects a submission makes at once."""
+    return [return_id(task, i) for i in range(1, (returns if returns >= 0 else 1) + 1)]
 
 
 def _auto_init() -> Any:

@@ -12,12 +12,18 @@ Other threads never receive Python-level signals: for them a guard costs a compa
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+# The functions behind the module's, which turn numbers into enums and back for 10 us a call: a
+# `get` of a driver comes through here twice.
+getsignal, set_handler = inspect.unwrap(signal.getsignal), inspect.unwrap(signal.signal)
+SIGINT, SIG_IGN = int(signal.SIGINT), int(signal.SIG_IGN)
 
 _main = threading.main_thread().ident
 
@@ -50,17 +56,17 @@ class Guard:
             return
         self.depth += 1
         if self.depth == 1 and self._swap:
-            previous = signal.getsignal(signal.SIGINT)
-            if previous is not None and previous is not signal.SIG_IGN:
+            previous = getsignal(SIGINT)
+            if previous is not None and previous != SIG_IGN:
                 self._previous = previous
-                signal.signal(signal.SIGINT, self._note)
+                set_handler(SIGINT, self._note)
 
     def __exit__(self, *exc: object) -> None:
         if threading.get_ident() != _main:
             return
         if self.depth == 1 and self._swap and self._previous is not None:
             previous, self._previous = self._previous, None
-            signal.signal(signal.SIGINT, previous)
+            set_handler(SIGINT, previous)
             self.depth = 0
             if self.noted:
                 self._strike(previous)

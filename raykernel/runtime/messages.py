@@ -123,6 +123,8 @@ class TaskSpec(Message, frozen=True, tag=3):
     `args` is the serialized (args, kwargs), None standing for each ref at top level; `deps` are
     these refs' ids and `slots` where they go (a position or a keyword), `contained` the ids of refs
     nested deeper. Large arguments stand in the arena as the object `args_ref`, the last of `deps`.
+
+    The results are sent to the submitter as soon as they are ready, without being asked for.
     """
 
     id: bytes

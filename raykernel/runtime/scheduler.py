@@ -229,10 +229,10 @@ class Scheduler:
         if spec.kind == m.CREATION:
             self.actors.create(client, task)
         elif spec.returns == 1:
-            store.create(spec.id + b"\1\0\0\0", task, client)
+            store.create(spec.id + b"\1\0\0\0", task, client).waiters = [client]
         else:
             for i in range(1, (spec.returns if spec.returns >= 0 else 1) + 1):
-                store.create(return_id(spec.id, i), task, client)
+                store.create(return_id(spec.id, i), task, client).waiters = [client]
         failed: m.Value | None = None
         for dep in spec.deps:
             entry = store.incref(dep)
