@@ -62,11 +62,11 @@ class RuntimeEnvSetupError(RayError):
     """A worker could not be prepared as its runtime environment asks."""
 
 
-class TaskPlacementGroupRemoved(RayError):  # noqa: N818 - Ray's name
+class TaskPlacementGroupRemoved(RayError):
     """The placement group the task was to run in was removed."""
 
 
-class ActorPlacementGroupRemoved(RayError):  # noqa: N818 - Ray's name
+class ActorPlacementGroupRemoved(RayError):
     """The placement group the actor was to run in was removed."""
 
 
@@ -196,7 +196,9 @@ class RayTaskError(RayError):
         kind = type(cause)
         if isinstance(cause, RayTaskError):
             return self
-        if issubclass(RayTaskError, kind):
+        if issubclass(RayTaskError, kind) or not (
+            issubclass(kind, Exception) or isinstance(cause, BaseExceptionGroup)
+        ):
             return self
         try:
             made: RayTaskError = _dual(kind)(self)
@@ -231,7 +233,16 @@ def _dual(kind: type) -> type:
         def __init__(self, error: RayTaskError) -> None:
             RayTaskError.__init__(self, *error.args)
             self._error = error
-            self.args = (error.cause,)
+            self._dual_args = (error.cause,)
+
+        # kept apart: the user's class may have an `args` of its own that can't be set
+        @property
+        def args(self) -> Any:
+            return self._dual_args
+
+        @args.setter
+        def args(self, value: Any) -> None:
+            self._dual_args = value
 
         def __getattr__(self, name: str) -> Any:
             if name in {"cause", "_error"}:

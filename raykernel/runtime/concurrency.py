@@ -47,13 +47,15 @@ class Concurrent:
         with self._lock:
             self.open += 1
 
-    def _closed(self, outcome: m.TaskFinished, flush: bool = True) -> None:
+    def _closed(
+        self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False
+    ) -> None:
         worker = self.worker
         worker.outbox.send()
         worker.client.queue(outcome)
         with self._lock:
             self.open -= 1
-        if outcome.status == "exit":
+        if exiting:
             worker.exit_actor()
         elif flush:
             worker.client.flush()
@@ -113,7 +115,7 @@ class Threaded(Concurrent):
             outcome = execute.failure(running, error, started)
         context.enter(None)
         self._calls.pop(spec.id, None)
-        self._closed(outcome)
+        self._closed(outcome, exiting=running.exiting)
 
 
 class Async(Concurrent):
@@ -174,7 +176,7 @@ class Async(Concurrent):
             outcome = execute.failure(running, error, started, cancelled)
         self._tasks.pop(spec.id, None)
         self.cancelled.discard(spec.id)
-        self._closed(outcome, flush=False)
+        self._closed(outcome, flush=False, exiting=running.exiting)
         loop.flush_soon(client.flush)
 
     async def _stream(self, running: Running, generator: Any) -> m.TaskFinished:

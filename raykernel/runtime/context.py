@@ -41,7 +41,7 @@ creation: TaskSpec | None = None
 class Running:
     """The task that code runs for, in a worker."""
 
-    __slots__ = ("attempt", "cancelled", "function", "gpus", "keep", "spec")
+    __slots__ = ("attempt", "cancelled", "exiting", "function", "gpus", "keep", "spec")
 
     def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
         self.spec = spec
@@ -53,6 +53,8 @@ class Running:
         self.function: Any = None
         #: whether somebody asked for its end
         self.cancelled = False
+        #: whether it asked for its actor's end
+        self.exiting = False
 
     @property
     def group(self) -> bytes:

@@ -14,8 +14,9 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
+from . import context
 from . import messages as m
 from .client import Client, RequestFailed
 from .context import Running
@@ -28,6 +29,18 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 class ActorExit(BaseException):
     """Raised by `exit_actor` inside an actor's method."""
+
+
+def exit_actor() -> NoReturn:
+    """End this actor after the running call, whether or not that catches `ActorExit`.
+
+    Raises TypeError outside an actor.
+    """
+    running = context.running()
+    if running is None or not running.spec.actor:
+        raise TypeError("exit_actor API is called on a non-actor worker.")
+    running.exiting = True
+    raise ActorExit
 
 
 class Functions:
@@ -167,7 +180,7 @@ def failure(
     """The outcome of a call that raised; `cancelled` if that was what it was asked to do."""
     spec = running.spec
     ended = time.time()
-    if cancelled:
+    if cancelled or (running.cancelled and isinstance(error, KeyboardInterrupt)):
         return m.TaskFinished(spec.id, [], "cancelled", started=started, ended=ended)
     if isinstance(error, ActorExit):
         values = [m.Value(return_id(spec.id, 1), pickle.dumps(None, 5))]

@@ -90,6 +90,13 @@ class Worker:
                 continue
             if self.leaving and (self.concurrent is None or self.concurrent.idle()):
                 break
+            if self.concurrent is not None and not self.leaving:
+                with self.guard:  # so that another thread can wake this one
+                    seen = client.turn()
+                    if not inbox and not self.leaving:
+                        client.flush()
+                        client.pump(seen, None)
+                continue
             client.flush()
             self._last_sent = time.perf_counter()
             seen = client.turn()
@@ -132,8 +139,6 @@ class Worker:
             self.client.poll_now()
         running = self.running
         if self.in_user_code and running is not None and running.spec.id == self.cancelled:
-            if self.guard.deferring:
-                return
             raise KeyboardInterrupt
 
     def _cancel(self, task: bytes) -> None:
@@ -221,8 +226,7 @@ class Worker:
                 self.in_user_code = False
             del args, kwargs
         except BaseException as error:
-            cancelled = isinstance(error, KeyboardInterrupt) and self.cancelled == spec.id
-            outcome = execute.failure(running, error, started, cancelled)
+            outcome = execute.failure(running, error, started)
             del error
         else:
             if spec.kind == m.CREATION:
@@ -236,9 +240,10 @@ class Worker:
             context.captured = b""
         self.cancelled = b""
         # `value` lives until the outcome is queued: the refs in it must not go before
-        self._finish(spec, outcome)
+        self._finish(running, outcome)
 
-    def _finish(self, spec: m.TaskSpec, outcome: m.TaskFinished) -> None:
+    def _finish(self, running: Running, outcome: m.TaskFinished) -> None:
+        spec = running.spec
         self.outbox.send()
         self.client.queue(outcome)
         if spec.function:
@@ -246,7 +251,7 @@ class Worker:
             self._mean[spec.function] = took
             if took > 0.05:
                 gc.collect(0)
-        if outcome.status == "exit":
+        if running.exiting:
             self.exit_actor()
 
     def _flush_before(self, spec: m.TaskSpec) -> None:
@@ -293,6 +298,7 @@ class Worker:
         self.instance = instance
         assert spec.extra is not None
         assert spec.extra.actor is not None
+        self.guard.wake_fd()
         self.concurrent = make_concurrent(spec.extra.actor, self)
 
     def exit_actor(self) -> None:
@@ -301,6 +307,7 @@ class Worker:
         self.client.flush()
         self.inbox.clear()
         self.leaving = "exit_actor"
+        self.guard.note()  # the main thread may be waiting for messages
 
 
 def actor_method(instance: Any, name: str) -> Any:
@@ -315,7 +322,7 @@ def actor_method(instance: Any, name: str) -> Any:
 
 
 def _terminate() -> None:
-    raise execute.ActorExit
+    execute.exit_actor()
 
 
 def _run_coroutine(coroutine: Any) -> Any:
