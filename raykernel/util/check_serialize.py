@@ -60,6 +60,8 @@ class _Search:
     def __init__(self, file: Any) -> None:
         self._file = file
         self.failures: list[FailureTuple] = []
+        #: by id: the object, kept so that its id stays its own, and whether it fits
+        self._seen: dict[int, tuple[Any, bool]] = {}
 
     def line(self, text: str, level: int = 0) -> None:
         print("    " * level + text, file=self._file)
@@ -72,12 +74,16 @@ class _Search:
             self.line(f"!!! FAIL serialization: {error}", level)
         else:
             return True
-        known = len(self.failures)
-        if depth > 0:
-            for part, value in _parts(obj):
+        blamed = False  # on something within
+        for part, value in _parts(obj) if depth > 0 else ():
+            seen = self._seen.get(id(value))
+            if seen is None:
                 self.line(f"Serializing {part!r} {value!r}...", level + 1)
-                self.look(value, (*path, part), obj, depth - 1, level + 1)
-        if len(self.failures) == known:
+                self._seen[id(value)] = value, True  # a part of itself, until it is known
+                fits = self.look(value, (*path, part), obj, depth - 1, level + 1)
+                seen = self._seen[id(value)] = value, fits
+            blamed = blamed or not seen[1]
+        if not blamed:
             self.failures.append(FailureTuple(obj, path, parent))
         return False
 

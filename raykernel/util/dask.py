@@ -16,13 +16,14 @@ Key = Hashable
 
 
 def ray_dask_get(
-    dsk: Mapping[Key, Any],
+    dsk: Any,
     keys: Any,
     *,
     ray_remote_args: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """The values of `keys` (a key, or lists of keys to any depth) in the Dask graph `dsk`. Blocks.
+    """The values of `keys` (a key, or lists of keys to any depth) in the Dask graph `dsk`: a
+    mapping, or a collection or expression that has one. Blocks.
 
     `ray_remote_args` are options of the tasks; other keywords, which Dask hands to whatever
     scheduler it uses, have no effect. Raises what a node raised, ImportError for a Dask older than
@@ -33,7 +34,8 @@ def ray_dask_get(
     except ImportError as error:
         raise ImportError("ray_dask_get needs dask 2024.12 or later: pip install dask") from error
 
-    nodes: Mapping[Key, Any] = convert_legacy_graph(dict(dsk))
+    graph = dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else dsk
+    nodes: Mapping[Key, Any] = convert_legacy_graph(dict(graph))
     task: Any = ray.remote(_run_node)
     options = ray_remote_args or {}
     refs: dict[Key, ObjectRef[Any]] = {}
