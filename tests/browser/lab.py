@@ -291,21 +291,21 @@ class NotebookPage:
         self.page.evaluate(
             f"""(number) => {{
                 const cell = {_CELLS}[number];
-                window.rkEnded = new Promise((tell) => {{
-                    document.addEventListener('click', () => {{
-                        const pressed = performance.now();
-                        const look = () => {{
-                            if ({_WAITS}) setTimeout(look, 10);
-                            else tell((performance.now() - pressed) / 1000);
-                        }};
-                        look();
-                    }}, {{ capture: true, once: true }});
-                }});
+                window.rkSeconds = 0;
+                document.addEventListener('click', () => {{
+                    const pressed = performance.now();
+                    const look = () => {{
+                        if ({_WAITS}) setTimeout(look, 10);
+                        else window.rkSeconds = (performance.now() - pressed) / 1000;
+                    }};
+                    look();
+                }}, {{ capture: true, once: true }});
             }}""",
             number,
         )
         button.click()
-        return float(self.page.evaluate("() => window.rkEnded"))
+        self._wait("window.rkSeconds > 0")
+        return float(self.page.evaluate("() => window.rkSeconds"))
 
     def trusts(self, number: int) -> bool:
         return bool(self.page.evaluate(f"(n) => {_CELLS}[n].model.trusted", number))

@@ -87,7 +87,7 @@ def test_the_lesson_from_run_all_to_the_mailed_file(browser: Browser, page: Page
     expect(said).to_be_visible()
 
     book.run(book.append(DOZE))
-    stop = page.locator(".jp-NotebookPanel-toolbar [data-jp-item-name=interrupt]")
+    stop = page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']")
     stopped = wait_in_vain(book, stop)
     expect(stopped).to_contain_text("KeyboardInterrupt")
     expect_to_go_on(book)
