@@ -123,8 +123,9 @@ class RayExecutor(Executor):
         """The thread: submit what has a place, complete what is done, until there is no more."""
         while True:
             self._fill()
+            idle = 0 if self._over else LINGER_S
             try:
-                done = self._events.get(timeout=None if self._running else LINGER_S)
+                done = self._events.get(timeout=None if self._running else idle)
             except queue.Empty:
                 done = None
             if done is not None:
