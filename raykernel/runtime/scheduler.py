@@ -534,17 +534,10 @@ class Scheduler:
 
     def _setup_failed(self, env: str, reason: str) -> None:
         """A worker died before it said hello: don't fork for ever, fail what waits for it."""
-        for shape in self.dispatcher.shapes.values():
-            if shape.env == env:
-                for task in [t for t in shape.queue if t.state is TaskState.READY]:
-                    self.fail(
-                        task,
-                        m.ErrorRecord(
-                            "setup",
-                            f"a worker for {task.spec.name} could not be started: it {reason}",
-                            name=task.spec.name,
-                        ),
-                    )
+        shapes = [s for s in self.dispatcher.shapes.values() if s.env == env]
+        for task in [t for s in shapes for t in s.queue if t.state is TaskState.READY]:
+            text = f"a worker for {task.spec.name} could not be started: it {reason}"
+            self._failing.append((task, m.ErrorRecord("setup", text, name=task.spec.name)))
 
     def _forget(self, client: Client) -> None:
         client.connected = False
