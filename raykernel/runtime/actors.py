@@ -201,9 +201,10 @@ class ActorTable:
             self.bury(actor, "the actor exited by itself (`exit_actor()`)", kill=False)
 
     def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
-        record = msgspec.structs.replace(
-            record, kind="actor_died", message="the actor died because its constructor failed"
-        )
+        if record.kind != "unschedulable":
+            record = msgspec.structs.replace(
+                record, kind="actor_died", message="the actor died because its constructor failed"
+            )
         self.bury(actor, record.message, record)
 
     def bury(

@@ -91,6 +91,7 @@ class Client:
         self._send_lock = threading.Lock()  # guards flushing: the fold, and the bytes' order
         self._reader = threading.Lock()  # held by who reads the socket
         self._arrived = threading.Condition()  # those who wait while another reads
+        self._sleepers = 0
         self._turn = 0  # batches processed so far
         self._last_post = 0.0
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -207,12 +208,17 @@ class Client:
     def _pump(self, seen: int, timeout: float | None) -> None:
         if not self._reader.acquire(blocking=False):
             with self._arrived:
-                if self._turn != seen or self.closed:
-                    return
-                if not self._reader.acquire(blocking=False):
-                    # who holds the role notifies under this lock after giving it up
-                    self._arrived.wait(timeout)
-                    return
+                # who holds the role gives it up before it looks for sleepers: either it sees this
+                # one, or the role is free now
+                self._sleepers += 1
+                try:
+                    if self._turn != seen or self.closed:
+                        return
+                    if not self._reader.acquire(blocking=False):
+                        self._arrived.wait(timeout)
+                        return
+                finally:
+                    self._sleepers -= 1
         try:
             if self._turn == seen and not self.closed:
                 self._read(timeout)
@@ -221,8 +227,9 @@ class Client:
 
     def _hand_over(self) -> None:
         self._reader.release()
-        with self._arrived:
-            self._arrived.notify_all()
+        if self._sleepers:
+            with self._arrived:
+                self._arrived.notify_all()
         # callbacks may run user code: not while holding the reader's role
         while self._due:
             try:

@@ -66,9 +66,7 @@ class Dispatcher:
         self.mean: dict[bytes, float] = {}  # seconds a function takes, by its key
         self.ready: dict[str, Shape] = {}  # shapes with a queue
         self.pipelined: dict[Worker, None] = {}  # with more than one task
-        self.groups = GroupTable(pool)
-        whole, part = divmod(pool.total.get("GPU", 0), resources.UNIT)
-        self._gpu_free = [resources.UNIT] * whole + ([part] if part else [])
+        self.groups = GroupTable(pool, clock)
         self._out = out
         self._clock = clock
         self._new_worker_id = new_worker_id
@@ -142,8 +140,6 @@ class Dispatcher:
 
     def pool_for(self, shape: Shape) -> resources.Pool | None:
         """Where a task of this shape could start now, if there were a worker."""
-        if shape.gpus and not self._fits_cards(shape.gpus):
-            return None
         return shape.space.choose(shape.amounts)
 
     def _has_ready(self, queue: deque[Task]) -> bool:
@@ -208,7 +204,7 @@ class Dispatcher:
         pool.take(shape.amounts)
         worker.lease = Lease(shape.key, pool, shape.resources)
         shape.leases[worker] = None
-        worker.gpus = self._take_gpus(shape.gpus)
+        worker.gpus = pool.take_cards(shape.gpus)
 
     def finished(self, worker: Worker, task: Task) -> None:
         """A task left the worker's queue: the next one runs, or the lease ends."""
@@ -232,7 +228,8 @@ class Dispatcher:
             worker.lease = None
             shape = self.shapes[lease.shape]
             shape.leases.pop(worker, None)
-            self._give_gpus(worker, shape.gpus)
+            lease.pool.give_cards(worker.gpus, shape.gpus)
+            worker.gpus = None
         if worker.actor is None and worker.connected and not worker.retire:
             worker.idle_since = self._clock()
             self.idle.setdefault(worker.env, {})[worker] = None
@@ -260,33 +257,6 @@ class Dispatcher:
         else:
             lease.pool.take(cpus)
             worker.progress = self._clock()
-
-    def _fits_cards(self, units: int) -> bool:
-        """What is free of all cards together may be scattered: a fraction needs one card with
-        room for it, a whole number as many cards that nobody uses."""
-        if units < resources.UNIT:
-            return any(n >= units for n in self._gpu_free)
-        return self._gpu_free.count(resources.UNIT) >= units // resources.UNIT
-
-    def _take_gpus(self, units: int) -> tuple[int, ...] | None:
-        if not units:
-            return None
-        free = self._gpu_free
-        if units < resources.UNIT:
-            # the fullest card that still has room, so that whole ones stay whole
-            index = min((i for i, n in enumerate(free) if n >= units), key=free.__getitem__)
-            free[index] -= units
-            return (index,)
-        whole = [i for i, n in enumerate(free) if n == resources.UNIT]
-        chosen = tuple(whole[: units // resources.UNIT])
-        for i in chosen:
-            free[i] = 0
-        return chosen
-
-    def _give_gpus(self, worker: Worker, units: int) -> None:
-        for i in worker.gpus or ():
-            self._gpu_free[i] += min(units, resources.UNIT)
-        worker.gpus = None
 
     # -- workers -------------------------------------------------------------------------------
 
@@ -368,10 +338,11 @@ class Dispatcher:
                     extra -= 1
                     yield worker
 
-    def next_due(self, now: float) -> float | None:
+    def next_due(self) -> float | None:
         """Seconds until `due` has something to look at, None if there is nothing."""
-        if any(not w.recalled for w in self.pipelined):
-            return STALL / 2
+        for worker in self.pipelined:
+            if not worker.recalled:
+                return STALL / 2
         for env, idle in self.idle.items():
             if len(idle) > (0 if env else self.keep_idle):
                 return IDLE_LIMIT / 2

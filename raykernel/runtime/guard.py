@@ -12,7 +12,7 @@ Other threads never receive Python-level signals: for them a guard costs a compa
 from __future__ import annotations
 
 import contextlib
-import inspect
+import importlib
 import os
 import signal
 import threading
@@ -20,9 +20,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-# The functions behind the module's, which turn numbers into enums and back for 10 us a call: a
-# `get` of a driver comes through here twice.
-getsignal, set_handler = inspect.unwrap(signal.getsignal), inspect.unwrap(signal.signal)
+# The functions behind those of `signal`, which turn numbers into enums and back for 10 us a call: a
+# `get` in a driver comes through here twice.
+_signal = importlib.import_module("_signal")
+getsignal, set_handler = _signal.getsignal, _signal.signal
 SIGINT, SIG_IGN = int(signal.SIGINT), int(signal.SIG_IGN)
 
 _main = threading.main_thread().ident

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import selectors
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from . import messages as m
 from . import session, shm
 from .ids import NODE_BYTES, IdFactory
 from .instructions import Discard, Instruction, Send, SignalWorker, StartWorker, Stop
+from .poller import READ, WRITE, Poller
 from .scheduler import Scheduler
 from .settings import Settings
 from .wire import Framer, WireError, encode
@@ -61,18 +61,19 @@ class Head:
         self.scheduler = Scheduler(
             clock=time.time, ids=IdFactory(), total=settings.total, welcome=welcome
         )
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller()
+        self._connections: dict[int, Connection] = {}
         self._clients: dict[bytes, Connection] = {}
         self._pending: dict[Connection, list[Any]] = {}
         self._stopped = False
         self._orphaned = False
         self._zygote = Connection(zygote, m.FromZygote)
-        self._selector.register(zygote, selectors.EVENT_READ, self._zygote)
+        self._watch(self._zygote)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.folder / "head.sock"))
         self._listener.listen(1024)
         self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
+        self._poller.add(self._listener.fileno())
         info = session.SessionInfo(
             settings.name, os.getpid(), settings.driver, time.time(), settings.folder, str(arena)
         )
@@ -83,16 +84,18 @@ class Head:
         os.close(ready)
 
     def run(self) -> None:
-        scheduler = self.scheduler
+        scheduler, connections = self.scheduler, self._connections
+        wait, listener = self._poller.wait, self._listener.fileno()
         while not self._stopped:
-            timeout = scheduler.next_tick(time.time())
-            for key, mask in self._selector.select(timeout):
-                connection = key.data
-                if connection is None:
-                    self._accept()
-                elif mask & selectors.EVENT_WRITE and not self._write(connection):
+            timeout = scheduler.next_tick()
+            for fd, mask in wait(timeout):
+                connection = connections.get(fd)
+                if connection is None:  # closed in this very turn, or somebody new
+                    if fd == listener:
+                        self._accept()
+                elif mask & WRITE and not self._write(connection):
                     continue
-                elif mask & selectors.EVENT_READ:
+                elif mask & READ:
                     self._read(connection)
             if timeout is not None:
                 self._do(scheduler.tick(time.time()))
@@ -102,14 +105,18 @@ class Head:
     # -- in ------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # nobody more, or no file descriptor for them
             while True:
                 sock, _ = self._listener.accept()
                 if session.peer_uid(sock) != os.getuid():
                     sock.close()
                     continue
-                connection = Connection(sock, m.ToHead)
-                self._selector.register(sock, selectors.EVENT_READ, connection)
+                self._watch(Connection(sock, m.ToHead))
+
+    def _watch(self, connection: Connection) -> None:
+        fd = connection.sock.fileno()
+        self._connections[fd] = connection
+        self._poller.add(fd)
 
     def _read(self, connection: Connection) -> bool:
         """Handle what can be read at once; False when there is nothing (more) to come."""
@@ -168,7 +175,9 @@ class Head:
     def _forget(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:
             return
-        self._selector.unregister(connection.sock)
+        fd = connection.sock.fileno()
+        self._poller.remove(fd)
+        del self._connections[fd]
         connection.sock.close()
         self._pending.pop(connection, None)
         if connection.client:
@@ -210,18 +219,31 @@ class Head:
                 self._stopped = True
 
     def _flush(self) -> None:
+        if not self._pending:
+            return
         pending, self._pending = self._pending, {}
         for connection, messages in pending.items():
-            connection.out += encode(messages)
-            if not connection.writing:
-                self._write(connection)
+            self._send(connection, messages)
 
     def _flush_one(self, connection: Connection) -> None:
         messages = self._pending.pop(connection, None)
         if messages:
-            connection.out += encode(messages)
-            if not connection.writing:
-                self._write(connection)
+            self._send(connection, messages)
+
+    def _send(self, connection: Connection, messages: list[Any]) -> None:
+        """Send a frame, at once if the socket takes it whole, as it nearly always does."""
+        frame = encode(messages)
+        if not connection.out:
+            try:
+                sent = connection.sock.send(frame)
+            except OSError:  # full, or gone: the long way finds out
+                sent = 0
+            if sent == len(frame):
+                return
+            del frame[:sent]
+        connection.out += frame
+        if not connection.writing:
+            self._write(connection)
 
     def _write(self, connection: Connection) -> bool:
         """Send what fits; the rest when the peer has read. False if the peer is gone."""
@@ -240,8 +262,7 @@ class Head:
             return False
         if bool(out) != connection.writing:
             connection.writing = bool(out)
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if out else 0)
-            self._selector.modify(connection.sock, events, connection)
+            self._poller.watch_writing(connection.sock.fileno(), bool(out))
         return True
 
     def _close(self) -> None:
@@ -251,6 +272,7 @@ class Head:
         with contextlib.suppress(OSError):
             (self.folder / "head.sock").unlink()
         self._zygote.sock.close()
+        self._poller.close()
         if self._orphaned:
             session.remove(self.folder, Path(self._arena[0]))
             os.killpg(0, signal.SIGKILL)

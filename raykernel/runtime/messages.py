@@ -46,8 +46,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no value. The API turns `kind` into one of its exception classes.
 
     kind: task, crashed, cancelled, actor_died, actor_unavailable, lost, pending_calls, full,
-    setup, no_group. For kind "task", `cause` is the pickled user exception (empty if that failed) and `text`
-    its traceback, user frames only.
+    setup, no_group, unschedulable. For kind "task", `cause` is the pickled user exception (empty if
+    that failed) and `text` its traceback, user frames only.
     """
 
     kind: str
@@ -95,6 +95,7 @@ class TaskExtra(msgspec.Struct, frozen=True, array_like=True):
     concurrency_group: str = ""
     backpressure: int = 0
     actor: ActorOptions | None = None
+    node: str = ""  # the only node it may run on, "" for any
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import resources
 from .events import TaskInfo
 from .feed import info
+from .groups import Group, GroupState
 from .ids import handle_id
 from .records import ActorState, Client, Worker
 
@@ -186,9 +187,25 @@ def _groups(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[di
             "strategy": group.strategy,
             "state": group.state.name,
             "bundles": [_amounts(b.total) for b in group.bundles],
+            "bundles_to_node_id": [core.welcome.node if group.created else ""] * len(group.bundles),
+            "stats": _group_stats(group),
         }
         for group in core.dispatcher.groups.groups.values()
     ]
+
+
+def _group_stats(group: Group) -> dict[str, Any]:
+    """Ray's words for how far a group has come. It is tried whenever resources come free, which
+    counts as one attempt that lasts."""
+    state = {GroupState.CREATED: "FINISHED", GroupState.REMOVED: "REMOVED"}.get(group.state)
+    latency = max(group.created - group.submitted, 1e-6) * 1000 if group.created else 0.0
+    return {
+        "end_to_end_creation_latency_ms": latency,
+        "scheduling_latency_ms": latency,
+        "scheduling_attempt": 1,
+        "highest_retry_delay_ms": 0.0,
+        "scheduling_state": state or ("NO_RESOURCES" if group.feasible else "INFEASIBLE"),
+    }
 
 
 _ANSWERS: dict[str, Answer] = {

@@ -179,13 +179,15 @@ class Scheduler:
             self.out.extend(Send(w, batch) for w in self.feed.watchers)
         return self._settle_turn()
 
-    def next_tick(self, now: float) -> float | None:
+    def next_tick(self) -> float | None:
         """Seconds until `tick` should be called, None if only an event can change anything."""
-        times = [
-            t for t in (self.dispatcher.next_due(now), self.feed.next_due(now)) if t is not None
-        ]
-        times += [max(0.0, t.kill_at - now) for t in self._deadlines.values()]
-        return min(times) if times else None
+        soonest = self.dispatcher.next_due()
+        if self.feed.watchers or self._deadlines:
+            now = self.clock()
+            times = [soonest, self.feed.next_due(now)]
+            times += [max(0.0, t.kill_at - now) for t in self._deadlines.values()]
+            soonest = min((t for t in times if t is not None), default=None)
+        return soonest
 
     def start_workers(self, n: int) -> list[Instruction]:
         for _ in range(n):
@@ -268,6 +270,9 @@ class Scheduler:
             if self._group_gone(spec):
                 self._failing.append((task, _no_group(task)))
                 return
+        elif spec.extra is not None and spec.extra.node and not self._fits_node(spec):
+            self._failing.append((task, _unschedulable(task)))
+            return
         elif spec.resources not in self._feasible:
             self._check_feasible(spec)
         self.dispatcher.push(task)
@@ -277,6 +282,12 @@ class Scheduler:
             return False
         group = self.dispatcher.groups.groups.get(spec.extra.group)
         return group is None or group.state is GroupState.REMOVED
+
+    def _fits_node(self, spec: m.TaskSpec) -> bool:
+        """Whether the one node it may run on is there, and could ever have room for it."""
+        assert spec.extra is not None
+        here = spec.extra.node == self.welcome.node
+        return here and self.pool.could_ever_fit(resources.decode(spec.resources))
 
     def _check_feasible(self, spec: m.TaskSpec) -> None:
         """Warn, once for each shape, of a request that can never be met."""
@@ -289,6 +300,9 @@ class Scheduler:
             f"{kind} {spec.name} asks for {resources.describe(spec.resources)}, which this "
             f"session can never give (it has {have}). It waits until it is cancelled."
         )
+        self._warn(text)
+
+    def _warn(self, text: str) -> None:
         for client in self.clients.values():
             if client.role == "driver":
                 self.out.append(Send(client.id, m.Warn(text)))
@@ -544,8 +558,9 @@ class Scheduler:
         self.clients.pop(client.id, None)
         self.feed.unwatch(client.id)
         self.actors.owner_gone(client)
-        for group in self.dispatcher.groups.of_owner(client.id):
-            self.remove_group(group.id)
+        if client.role == "driver":
+            for group in self.dispatcher.groups.of_owner(client.id):
+                self.remove_group(group.id)
         for task in list(self.tasks.values()):
             endless = task.spec.returns == m.STREAMING and task.owner == client.id
             if endless and task.ended == 0.0 and task.stream_dropped < 0:
@@ -747,7 +762,14 @@ class Scheduler:
     # -- placement groups ----------------------------------------------------------------------
 
     def _create_group(self, client: Client, message: m.CreateGroup) -> None:
-        error = self.dispatcher.groups.create(message, client.id)
+        groups = self.dispatcher.groups
+        error = ""
+        if message.name and groups.named(message.name) is not None:
+            error = f"there is a placement group of the name {message.name!r} already"
+        else:
+            never = groups.create(message, client.id)
+            if never:
+                self._warn(f"{never}. It stays pending until it is removed.")
         self.out.append(Send(client.id, m.Reply(message.request, error=error)))
 
     def _remove_group(self, client: Client, message: m.RemoveGroup) -> None:
@@ -811,6 +833,18 @@ def _no_group(task: Task) -> m.ErrorRecord:
         f"the placement group of {task.spec.name} was removed",
         name=task.spec.name,
         task=task.spec.id,
+        cell=task.spec.cell,
+    )
+
+
+def _unschedulable(task: Task) -> m.ErrorRecord:
+    return m.ErrorRecord(
+        "unschedulable",
+        "the node specified via NodeAffinitySchedulingStrategy doesn't exist or can never have "
+        "room for it, and soft=False was specified",
+        name=task.spec.name,
+        task=task.spec.id,
+        actor=task.spec.actor,
         cell=task.spec.cell,
     )
 

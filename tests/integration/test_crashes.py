@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -67,7 +68,8 @@ def test_killing_workers_during_a_thousand_tasks_leaves_all_results_right(
     for part in range(5):
         ray.wait(refs, num_returns=150 * (part + 1))
         for pid in engine_pids()[:1]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the head may not know of the last one
+                os.kill(pid, signal.SIGKILL)
     assert ray.get(refs) == [2 * i for i in range(1000)]
 
 
