@@ -177,6 +177,10 @@ def start(
 
     Raises StartFailed, session.SessionError.
     """
+    if sys.platform == "win32":
+        raise StartFailed(
+            "the local engine doesn't run on Windows itself: use it inside WSL, or a Ray cluster"
+        )
     session.sweep()
     name = session.check_name(name) if name else session.new_name()
     folder = session.create(name)
