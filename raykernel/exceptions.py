@@ -70,6 +70,14 @@ class ActorPlacementGroupRemoved(RayError):
     """The placement group the actor was to run in was removed."""
 
 
+class TaskUnschedulableError(RayError):
+    """There is no node on which the task may run."""
+
+
+class ActorUnschedulableError(RayError):
+    """There is no node on which the actor may live."""
+
+
 class PendingCallsLimitExceeded(RayError):  # Ray's name
     """The actor has as many unfinished calls as `max_pending_calls` allows."""
 
@@ -291,6 +299,10 @@ def from_record(data: bytes) -> BaseException:
         return WorkerCrashedError(_sentence(record.message))
     if record.kind == "setup":
         return RuntimeEnvSetupError(_sentence(record.message))
+    if record.kind == "unschedulable":
+        if record.actor:
+            return ActorUnschedulableError(f"The actor is not schedulable: {record.message}")
+        return TaskUnschedulableError(f"The task is not schedulable: {record.message}")
     if record.kind == "no_group":
         return TaskPlacementGroupRemoved(_sentence(record.message))
     if record.kind == "full":

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from raykernel import runtime_env
-from raykernel.placement import check_place, check_strategy, place_of
+from raykernel.placement import check_group, check_place, check_strategy, place_of
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.serialize import serialize
@@ -47,7 +47,7 @@ def _count(infinite: bool = True) -> Check:
                 f"The keyword '{name}' only accepts None, 0, -1 or a positive integer, where -1 "
                 "represents infinity."
             )
-        raise ValueError(f"The keyword '{name}' only accepts None, 0 or a positive integer")
+        raise ValueError(f"The keyword '{name}' only accepts None, 0 or a positive integer.")
 
     return check
 
@@ -169,7 +169,7 @@ _COMMON: dict[str, Check] = {
     "runtime_env": _environment,
     "scheduling_strategy": check_strategy,
     "fallback_strategy": _of_type(list),
-    "placement_group": _anything,
+    "placement_group": check_group,
     "placement_group_bundle_index": _of_type(int, optional=False),
     "placement_group_capture_child_tasks": _of_type(bool),
     "enable_task_events": _of_type(bool, optional=False),
@@ -290,6 +290,7 @@ def task_extra(options: Mapping[str, Any]) -> m.TaskExtra | None:
     extra = m.TaskExtra(
         group=place.group.id.binary() if place.group is not None else b"",
         bundle=place.bundle,
+        node=place.node,
         capture=place.capture,
         retry_exceptions=retry_on(options.get("retry_exceptions")),
         env=runtime_env.canonical(options.get("runtime_env"), per_call=True),

@@ -7,6 +7,7 @@ the strategies under Ray's name.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +29,18 @@ class PlacementGroupID:
     def __init__(self, group_id: bytes) -> None:
         self._id = group_id
 
+    @classmethod
+    def from_random(cls) -> PlacementGroupID:
+        return cls(os.urandom(ID_BYTES))
+
+    @classmethod
+    def from_hex(cls, text: str) -> PlacementGroupID:
+        return cls(bytes.fromhex(text))
+
+    @classmethod
+    def nil(cls) -> PlacementGroupID:
+        return cls(b"\xff" * ID_BYTES)
+
     def binary(self) -> bytes:
         return self._id
 
@@ -48,20 +61,42 @@ class PlacementGroupID:
 
 
 class PlacementGroup:
-    """A handle to a placement group. Can be passed to tasks; equal and hashable by id."""
+    """A handle to a placement group. Can be passed to tasks; equal and hashable by id.
 
-    def __init__(self, id: PlacementGroupID, bundle_cache: list[dict[str, float]]) -> None:
+    Without a `bundle_cache` the session is asked for the bundles when they are needed.
+    """
+
+    def __init__(
+        self, id: PlacementGroupID, bundle_cache: list[dict[str, float]] | None = None
+    ) -> None:
         self.id = id
         self.bundle_cache = bundle_cache
+
+    @staticmethod
+    def empty() -> PlacementGroup:
+        return PlacementGroup(PlacementGroupID.nil())
 
     @property
     def bundle_specs(self) -> list[dict[str, float]]:
         """The resources of each bundle."""
+        if self.bundle_cache is None:
+            self.bundle_cache = self._ask_bundles()
         return [dict(b) for b in self.bundle_cache]
+
+    def _ask_bundles(self) -> list[dict[str, float]]:
+        from raykernel import api
+
+        if self.is_empty:
+            return []
+        for entry in api.auto_init().query("groups"):
+            if entry["placement_group_id"] == self.id.hex():
+                bundles: list[dict[str, float]] = entry["bundles"]
+                return bundles
+        return []
 
     @property
     def bundle_count(self) -> int:
-        return len(self.bundle_cache)
+        return len(self.bundle_specs)
 
     @property
     def is_empty(self) -> bool:
@@ -77,10 +112,13 @@ class PlacementGroup:
         return ref
 
     def wait(self, timeout_seconds: float = 30) -> bool:
-        """Whether the group is reserved within that many seconds."""
+        """Whether the group is reserved within that many seconds. Raises
+        TaskPlacementGroupRemoved once it is removed."""
         from raykernel import api
 
         ready, _ = api.wait([self.ready()], timeout=timeout_seconds)
+        if ready:
+            api.get(ready[0])
         return bool(ready)
 
     def __eq__(self, other: object) -> bool:
@@ -90,7 +128,7 @@ class PlacementGroup:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"PlacementGroup({self.id.hex()}, {self.bundle_cache})"
+        return f"PlacementGroup({self.id.hex()}, {self.bundle_cache or '...'})"
 
 
 def _itself(group: PlacementGroup) -> PlacementGroup:
@@ -111,12 +149,24 @@ class PlacementGroupSchedulingStrategy:
 
 @dataclass
 class NodeAffinitySchedulingStrategy:
-    """Run on the node with this id (hex); with `soft`, elsewhere if it can't be."""
+    """Run on the node with this id (hex, see `ray.nodes()`); with `soft`, elsewhere if it can't be.
+
+    Raises ValueError for what is no id.
+    """
 
     node_id: str
-    soft: bool = False
+    soft: bool
     _spill_on_unavailable: bool = False
     _fail_on_unavailable: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            bytes.fromhex(self.node_id)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Invalid node_id {self.node_id!r}. Node ID must be a valid hex string. To get a "
+                "list of all nodes and their IDs in your cluster, use ray.nodes()."
+            ) from None
 
 
 @dataclass
@@ -126,18 +176,26 @@ class NodeLabelSchedulingStrategy:
     hard: dict[str, Any] | None = None
     soft: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if not self.hard and not self.soft:
+            raise ValueError(
+                "The `hard` and `soft` parameter of NodeLabelSchedulingStrategy cannot both be "
+                "empty."
+            )
+
 
 _NAMED = (DEFAULT_SCHEDULING_STRATEGY, SPREAD_SCHEDULING_STRATEGY)
 _ELSEWHERE = (NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy)
 
 
 class Place(NamedTuple):
-    """`said`: the options name a place, so that none is inherited."""
+    """`said`: the options name a place, so that none is inherited. `node`: the only one allowed."""
 
     group: PlacementGroup | None = None
     bundle: int = -1
     capture: bool = False
     said: bool = False
+    node: str = ""
 
 
 def check_strategy(name: str, value: Any) -> None:
@@ -157,10 +215,21 @@ def check_strategy(name: str, value: Any) -> None:
     )
 
 
+def check_group(name: str, value: Any) -> None:
+    """The older way to name a group. Raises TypeError."""
+    if value is not None and value != "default" and not isinstance(value, PlacementGroup):
+        raise TypeError(
+            f"The type of keyword '{name}' must be PlacementGroup or None, but received type "
+            f"{type(value)}"
+        )
+
+
 def place_of(options: Mapping[str, Any]) -> Place:
     """Where the options want it. Raises ValueError if they say it in two ways."""
     strategy = options.get("scheduling_strategy")
     group = options.get("placement_group")
+    if group is None and options.get("placement_group_bundle_index", -1) != -1:
+        raise ValueError("If placement group is not set, the value of bundle index must be -1.")
     if isinstance(group, PlacementGroup):
         if strategy is not None:
             raise ValueError(
@@ -180,7 +249,9 @@ def place_of(options: Mapping[str, Any]) -> Place:
             bool(strategy.placement_group_capture_child_tasks),
             True,
         )
-    return Place(said=strategy is not None)
+    if isinstance(strategy, NodeAffinitySchedulingStrategy) and not strategy.soft:
+        return Place(said=True, node=strategy.node_id)
+    return Place(said=strategy is not None or "placement_group" in options)
 
 
 def check_place(options: Mapping[str, Any], demand: str, what: str) -> None:
@@ -202,7 +273,8 @@ def check_placement_group_index(group: PlacementGroup, bundle_index: int) -> Non
 def check_fits(group: PlacementGroup, bundle_index: int, amounts: str, what: str) -> None:
     """Raises ValueError if no bundle (or not the chosen one) could ever hold this request."""
     check_placement_group_index(group, bundle_index)
-    chosen = group.bundle_cache if bundle_index < 0 else [group.bundle_cache[bundle_index]]
+    bundles = group.bundle_specs
+    chosen = bundles if bundle_index < 0 else [bundles[bundle_index]]
     wanted = resources.decode(amounts)
     for bundle in chosen:
         have = {name: resources.to_units(n) for name, n in bundle.items()}

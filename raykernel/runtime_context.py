@@ -104,7 +104,9 @@ class RuntimeContext:
         return options.name if options is not None else None
 
     def get_placement_group_id(self) -> str | None:
-        return None
+        """The id of the placement group that the running task or actor is in."""
+        running = context.running()
+        return running.group.hex() or None if running is not None else None
 
     @property
     def job_id(self) -> JobID:
@@ -185,7 +187,7 @@ class RuntimeContext:
 
     @property
     def should_capture_child_tasks_in_placement_group(self) -> bool:
-        return False
+        return bool(context.captured)
 
     @property
     def gcs_address(self) -> str:

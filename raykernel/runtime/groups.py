@@ -48,8 +48,8 @@ class Group:
     """One placement group."""
 
     __slots__ = (
-        "bundles", "cards", "created", "detached", "feasible", "id", "name", "needs", "owner", "state",
-        "strategy", "submitted",
+        "bundles", "cards", "created", "detached", "feasible", "id", "name", "needs", "owner",
+        "state", "strategy", "submitted",
     )  # fmt: skip
 
     def __init__(self, message: CreateGroup, owner: bytes, now: float) -> None:

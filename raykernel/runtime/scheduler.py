@@ -780,12 +780,15 @@ class Scheduler:
         group = self.dispatcher.groups.remove(group_id)
         if group is None:
             return
+        reason = "the actor died because its placement group was removed"
         tasks, workers = self.dispatcher.drop_group(group)
         for task in tasks:
             self.fail(task, _no_group(task))
         for worker in workers:
             if worker.actor is not None:
-                self.actors.bury(worker.actor, "its placement group was removed")
+                self.actors.bury(
+                    worker.actor, "the actor died because its placement group was removed"
+                )
             for task in worker.inflight.values():
                 task.retries = 0
             self.kill(worker)

@@ -6,17 +6,18 @@
     f.options(scheduling_strategy=strategy).remote()
 
 All bundles are reserved at once or not at all. On one machine every strategy but STRICT_SPREAD
-comes to the same; that one needs a node per bundle, and is refused where there is only one.
+comes to the same; that one needs a node per bundle. What can never be reserved is warned of, and
+stays pending.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from raykernel import api
-from raykernel.placement import ID_BYTES, PlacementGroup, PlacementGroupID
+from raykernel.exceptions import RaySystemError
+from raykernel.placement import PlacementGroup, PlacementGroupID
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import RequestFailed
@@ -29,48 +30,71 @@ def placement_group(
     strategy: str = "PACK",
     name: str = "",
     lifetime: str | None = None,
-    **others: Any,
+    _soft_target_node_id: str | None = None,
+    bundle_label_selector: list[dict[str, str]] | None = None,
 ) -> PlacementGroup:
     """Reserve a group of bundles. Returns at once; `ready()` and `wait()` tell when it is there.
 
-    Each bundle is a dict of resources such as {"CPU": 1, "GPU": 0.5}. Raises ValueError for an
-    empty or negative bundle, an unknown strategy, or a STRICT_* group that one node can't hold.
+    Each bundle is a dict of resources such as {"CPU": 1, "GPU": 0.5}. The group is there until it
+    is removed or the session ends. Which node or labels a bundle would like is not looked at: there
+    is one node. Raises ValueError for an empty or negative bundle or an unknown strategy,
+    RaySystemError if a group has that name already.
     """
-    known = {"_max_cpu_fraction_per_node", "_soft_target_node_id", "bundle_label_selector"}
-    unknown = set(others) - known
-    if unknown:
-        raise TypeError(f"placement_group() has no parameter {', '.join(sorted(unknown))}")
     _check_bundles(bundles)
     if strategy not in _STRATEGIES:
-        raise ValueError(f"Invalid strategy {strategy}. Supported are {', '.join(_STRATEGIES)}.")
+        raise ValueError(
+            f"Invalid placement group strategy {strategy}. Supported strategies are: "
+            f"{', '.join(_STRATEGIES)}."
+        )
     if lifetime not in (None, "detached"):
-        raise ValueError("placement group `lifetime` argument must be either `None` or 'detached'")
+        raise ValueError(
+            "Placement group `lifetime` argument must be either `None` or 'detached'. Got "
+            f"{lifetime}."
+        )
+    if not isinstance(name, (str, type(None))):
+        raise TypeError(f"name must be None or a string, got: '{type(name)}'.")
+    if bundle_label_selector is not None and len(bundle_label_selector) != len(bundles):
+        raise ValueError(
+            f"Invalid bundle label selector {bundle_label_selector}. The length of "
+            "`bundle_label_selector` should equal the length of `bundles`."
+        )
     client = api.auto_init().client
-    group_id = os.urandom(ID_BYTES)
+    group_id = PlacementGroupID.from_random()
     texts = [resources.encode(b) for b in bundles]
     try:
         client.request(
             lambda number: m.CreateGroup(
-                number, group_id, texts, strategy, name or "", lifetime == "detached"
+                number, group_id.binary(), texts, strategy, name or "", lifetime == "detached"
             )
         )
     except RequestFailed as error:
-        raise ValueError(str(error)) from None
-    return PlacementGroup(PlacementGroupID(group_id), [dict(b) for b in bundles])
+        raise RaySystemError(str(error)) from None
+    return PlacementGroup(group_id, [dict(b) for b in bundles])
 
 
 def _check_bundles(bundles: Any) -> None:
     if not isinstance(bundles, list):
         raise ValueError(f"Placement group bundles must be a list, got {type(bundles)}.")
     if not bundles:
-        raise ValueError("Bundles must be a non-empty list of resource dictionaries.")
+        raise ValueError(
+            "Bundles must be a non-empty list of resource dictionaries. For example: "
+            '`[{"CPU": 1.0}, {"GPU": 1.0}]`. Got empty list instead.'
+        )
     for bundle in bundles:
         if not isinstance(bundle, dict) or not all(
             isinstance(k, str) and isinstance(v, (int, float)) for k, v in bundle.items()
         ):
-            raise ValueError(f"Bundles must be a list of resource dictionaries, got {bundles}.")
+            raise ValueError(
+                "Bundles must be a non-empty list of resource dictionaries. For example: "
+                f'`[{{"CPU": 1.0}}, {{"GPU": 1.0}}]`. Got {bundles}.'
+            )
         if not bundle or not any(bundle.values()):
-            raise ValueError(f"Bundles cannot be an empty dictionary or resources of 0: {bundles}")
+            raise ValueError(
+                "Bundles cannot be an empty dictionary or resources with only 0 values. Bundles: "
+                f"{bundles}"
+            )
+        if "bundle" in bundle:
+            raise RaySystemError("bundle is a system reserved resource, not for placement groups")
         if any(v < 0 for v in bundle.values()):
             raise ValueError(f"Bundles cannot hold negative amounts: {bundles}")
 
@@ -100,7 +124,8 @@ def placement_group_table(placement_group: PlacementGroup | None = None) -> dict
     REMOVED."""
     table = {}
     for entry in api.auto_init().query("groups"):
-        entry["bundles"] = dict(enumerate(entry["bundles"]))
+        for field in ("bundles", "bundles_to_node_id"):
+            entry[field] = dict(enumerate(entry[field]))
         table[entry["placement_group_id"]] = entry
     if placement_group is None:
         return table
