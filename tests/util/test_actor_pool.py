@@ -20,7 +20,7 @@ def make_actor(ray: ModuleType) -> Any:
         def fail(self, value: int) -> None:
             raise ValueError(f"no {value}")
 
-        @ray.method(num_returns=2)  # type: ignore[untyped-decorator]  # whichever engine's
+        @ray.method(num_returns=2)
         def two(self, value: int) -> tuple[int, int]:
             return value, value + 1
 

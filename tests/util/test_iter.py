@@ -50,7 +50,7 @@ def test_iterables_and_functions_that_make_them_are_shards(it: Any) -> None:
 
 def test_actors_of_ones_own_are_shards(ray: ModuleType, it: Any) -> None:
     @ray.remote
-    class Letters(it.ParallelIteratorWorker):  # type: ignore[misc]  # whichever engine's
+    class Letters(it.ParallelIteratorWorker):
         def __init__(self, letters: str) -> None:
             super().__init__(letters, False)
 
@@ -256,7 +256,7 @@ def test_operators_share_counters(it: Any) -> None:
     def count(x: int) -> int:
         metrics = it.LocalIterator.get_metrics()
         metrics.counters["sum"] += x
-        return metrics.counters["sum"]  # type: ignore[no-any-return]
+        return metrics.counters["sum"]
 
     assert list(it.from_range(4, num_shards=1).gather_sync().for_each(count)) == [0, 1, 3, 6]
 

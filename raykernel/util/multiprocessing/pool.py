@@ -24,7 +24,7 @@ from .results import (
     OrderedIMapIterator,
     UnorderedIMapIterator,
 )
-from .worker import Call, PoolActor
+from .worker import Call, PoolActor, PoolTaskError
 
 logger = logging.getLogger("raykernel")
 
@@ -166,7 +166,7 @@ class Pool:
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = 1
     ) -> OrderedIMapIterator:
         """An iterator over `func(x)` in the order of `iterable`, which is read as results are
-        taken: it may be endless."""
+        taken: it may be endless. A failed call gives a `PoolTaskError`."""
         submit, chunks = self._imap(func, iterable, chunksize)
         return OrderedIMapIterator(submit, chunks, len(self._actor_pool))
 
@@ -306,4 +306,4 @@ def _chunks(calls: Iterator[Call], size: int) -> Iterator[list[Call]]:
     return iter(lambda: list(itertools.islice(calls, size)), [])
 
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "PoolTaskError"]

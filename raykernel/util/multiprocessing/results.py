@@ -17,7 +17,7 @@ from typing import Any
 import raykernel as ray
 from raykernel.refs import ObjectRef
 
-from .worker import Call, Failure
+from .worker import Call, PoolTaskError
 
 Chunk = ObjectRef[list[Any]]
 Callback = Callable[[Any], Any]
@@ -132,16 +132,17 @@ class AsyncResult:
 def _values(chunk: Chunk) -> list[Any]:
     values: list[Any] = ray.get(chunk)
     for value in values:
-        if isinstance(value, Failure):
-            raise value.error
+        if isinstance(value, PoolTaskError):
+            raise value.underlying
     return values
 
 
 class IMapIterator:
     """Results of calls that are submitted as earlier ones end, while the caller iterates.
 
-    `width` chunks are under way at a time, so the calls may be endless. A failed call raises when
-    its turn comes; the iterator then goes on behind it.
+    `width` chunks are under way at a time, so the calls may be endless. Where the standard library
+    raises what a call raised, this returns a `PoolTaskError` with it instead, as Ray does: look for
+    them.
     """
 
     def __init__(self, submit: Submit, chunks: Iterator[list[Call]], width: int) -> None:
@@ -161,7 +162,7 @@ class IMapIterator:
     def next(self, timeout: float | None = None) -> Any:
         """The next result. Blocks at most `timeout` seconds.
 
-        Raises multiprocessing.TimeoutError, StopIteration, what the call raised.
+        Raises multiprocessing.TimeoutError, StopIteration.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._values:
@@ -169,10 +170,7 @@ class IMapIterator:
                 raise StopIteration
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._values.extend(ray.get(self._next_chunk(left)))
-        value = self._values.popleft()
-        if isinstance(value, Failure):
-            raise value.error
-        return value
+        return self._values.popleft()
 
     def _submit_next(self) -> None:
         calls = next(self._coming, None)

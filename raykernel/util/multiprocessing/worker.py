@@ -1,6 +1,6 @@
 """The worker's side of a pool: an actor that runs chunks of calls, and what they come to.
 
-A failed call doesn't end its chunk: each call comes back as its value or as a `Failure`.
+A failed call doesn't end its chunk: each call comes back as its value or as a `PoolTaskError`.
 """
 
 from __future__ import annotations
@@ -24,24 +24,16 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-class Failure:
-    """An exception instead of a value."""
+class PoolTaskError(Exception):
+    """What a failed call comes back as: `underlying` is the exception it raised."""
 
-    def __init__(self, error: Exception) -> None:
-        self._text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self._error = error
-        try:
-            serialize(error)
-        except Exception as reason:
-            self._error = RuntimeError(
-                f"a call in the pool raised {error!r}, which can't be pickled: {reason}"
-            )
+    def __init__(self, underlying: Exception, text: str = "") -> None:
+        super().__init__(underlying, text)
+        self.underlying = underlying
+        underlying.__cause__ = RemoteTraceback(text)
 
-    @property
-    def error(self) -> Exception:
-        """What to raise in the caller."""
-        self._error.__cause__ = RemoteTraceback(self._text)
-        return self._error
+    def __str__(self) -> str:
+        return repr(self.underlying)
 
 
 class PoolActor:
@@ -65,11 +57,22 @@ def _run(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     try:
         return func(*map(_value, args), **{name: _value(arg) for name, arg in kwargs.items()})
     except Exception as error:
-        return Failure(error)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> PoolTaskError:
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        serialize(error)
+    except Exception as reason:
+        error = RuntimeError(
+            f"a call in the pool raised {error!r}, which can't be pickled: {reason}"
+        )
+    return PoolTaskError(error, text)
 
 
 def _value(arg: Any) -> Any:
     return ray.get(arg) if isinstance(arg, ObjectRef) else arg
 
 
-__all__ = ["Call", "Failure", "PoolActor", "RemoteTraceback"]
+__all__ = ["Call", "PoolActor", "PoolTaskError", "RemoteTraceback"]

@@ -16,7 +16,7 @@ from raykernel.util.dask import disable_dask_on_ray, enable_dask_on_ray, ray_das
 pytestmark = pytest.mark.usefixtures("session")
 
 
-@dask.delayed  # type: ignore[untyped-decorator]  # Dask's
+@dask.delayed
 def add(a: Any, b: Any) -> Any:
     return a + b
 

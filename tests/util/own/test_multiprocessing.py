@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import queue
 import threading
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ def test_an_error_tells_where_it_was_raised() -> None:
 def test_an_error_that_cannot_be_pickled_is_described() -> None:
     def fail() -> None:
         error = ValueError("here")
-        error.lock = threading.Lock()  # type: ignore[attr-defined]  # what makes it unpicklable
+        error.lock = threading.Lock()
         raise error
 
     with Pool(1) as pool, pytest.raises(RuntimeError, match=r"ValueError\('here'\)"):
@@ -53,6 +55,25 @@ def test_a_callback_may_wait_for_more_work() -> None:
         pool.apply_async(abs, (-3,), callback=again)
         assert done.wait(30)
     assert found == [7]
+
+
+def test_error_callbacks_get_the_exception_itself() -> None:
+    def fail_at_three(x: int) -> int:
+        if x == 3:
+            raise ValueError("three")
+        return x
+
+    errors: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+    values: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with Pool(2) as pool:
+        pool.apply_async(fail_at_three, (3,), callback=values.put, error_callback=errors.put)
+        pool.map_async(fail_at_three, range(5), callback=values.put, error_callback=errors.put)
+        found = [errors.get(timeout=30), errors.get(timeout=30)]
+        pool.close()
+        pool.join()
+    assert [repr(error) for error in found] == ["ValueError('three')"] * 2
+    assert values.empty()
+    assert errors.empty()
 
 
 def test_a_pool_stays_where_it_is() -> None:
