@@ -21,6 +21,7 @@ const PARENT = 1; // an edge's relation
 const BAR_ORDER = [3, 4, 5, 2, 1, 0]; // furthest states first: the bar fills from the left
 const PAD = 18, LARGEST = 1.3, SMALLEST = 0.05;
 const HEIGHTS = [150, 200, 250, 300, 350, 400, 450];
+const ROOMY = 3000; // ms that a smaller height must have been enough
 const FLASH = 500; // ms that a change of state glows
 
 const stores = new Map();
@@ -120,8 +121,8 @@ class Store {
   headline() {
     const parts = this.style.looks
       .map((look, number) => [this.state.counts[number], look.label])
-      .filter(([count]) => count)
-      .map(([count, label]) => `${count} ${label}`);
+      .filter(([number]) => number)
+      .map(([number, label]) => `${grouped(number)} ${label}`);
     return `${count(this.state.total, "task")}: ${parts.join(", ") || "none yet"}`;
   }
 }
@@ -136,7 +137,8 @@ class View {
     this.frame = 0;
     this.told = 0;
     this.shown = null; // the camera as drawn: it glides to its target
-    this.rung = 0; // of HEIGHTS
+    this.rung = -1; // of HEIGHTS
+    this.needed = 0; // when all of the height was, last
     this.build();
     this.listen();
     store.views.add(this);
@@ -239,7 +241,7 @@ class View {
     this.chips.forEach((chip, number) => {
       chip.hidden = !state.counts[number];
       chip.style.display = chip.hidden ? "none" : "";
-      chip.lastChild.textContent = `${state.counts[number]} ${style.looks[number].label}`;
+      chip.lastChild.textContent = `${grouped(state.counts[number])} ${style.looks[number].label}`;
     });
     this.empty.hidden = state.nodes.length > 0;
     this.empty.style.display = this.empty.hidden ? "none" : "";
@@ -248,7 +250,7 @@ class View {
       "zoom, 0 shows all.");
     const resting = !(state.counts[0] + state.counts[1] + state.counts[RUNNING]);
     if (resting || now - this.told > 5000) this.say(this.store.headline());
-    this.setHeight();
+    this.setHeight(resting);
     this.showDetail();
     this.dirty();
   }
@@ -258,13 +260,19 @@ class View {
     this.told = performance.now();
   }
 
-  setHeight() {
-    // Grows in few steps and never shrinks: what lies below should not keep moving.
+  /** Grows at once, in few steps, and shrinks only when less has long been enough or the work
+   *  rests: what lies below should not keep moving. */
+  setHeight(resting = false) {
     const [left, top, right, bottom] = this.store.bounds();
     const width = (this.width || 900) - 2 * PAD;
     const wanted = (bottom - top) * Math.min(LARGEST, width / (right - left)) + 2 * PAD;
-    while (this.rung < HEIGHTS.length - 1 && HEIGHTS[this.rung] < wanted) this.rung += 1;
-    this.stage.style.height = `${HEIGHTS[this.rung]}px`;
+    const enough = HEIGHTS.findIndex((height) => height >= wanted);
+    const rung = enough < 0 ? HEIGHTS.length - 1 : enough;
+    const now = performance.now();
+    if (rung < this.rung && !resting && now - this.needed < ROOMY) return;
+    if (rung !== this.rung) this.stage.style.height = `${HEIGHTS[rung]}px`;
+    this.rung = rung;
+    this.needed = now;
   }
 
   resize() {
@@ -675,10 +683,10 @@ class View {
     pen.font = `12.5px ${this.face}`;
     pen.textBaseline = "alphabetic";
     pen.fillStyle = this.dim;
-    const amount = String(total), wide = pen.measureText(amount).width;
+    const amount = grouped(total), wide = pen.measureText(amount).width;
     pen.fillText(amount, w - 12 - wide, 23);
     pen.fillStyle = this.ink;
-    pen.fillText(clipped(pen, row[LABEL], w - 34 - wide), 12, 23);
+    pen.fillText(clipped(pen, this.cardName(row), w - 34 - wide), 12, 23);
     rounded(pen, 12, 35, w - 24, 9, 4.5);
     pen.clip();
     let x = 12;
@@ -690,6 +698,13 @@ class View {
       x += part;
     }
     pen.restore();
+  }
+
+  /** On a card in its class's lane the method's name is enough. */
+  cardName(row) {
+    const within = this.store.state.lanes.map((lane) => `${lane[4]}.`);
+    const known = within.find((start) => row[LABEL].startsWith(start));
+    return known ? row[LABEL].slice(known.length) : row[LABEL];
   }
 
   /** Names over columns and lanes, at one size whatever the zoom; those without room are left out. */
@@ -734,8 +749,12 @@ function edgeKey([from, to, , relation]) {
   return `${from} ${to} ${relation}`;
 }
 
+function grouped(n) {
+  return n.toLocaleString("en");
+}
+
 function count(n, noun) {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+  return `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 function rounded(pen, x, y, w, h, r) {

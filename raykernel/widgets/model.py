@@ -185,9 +185,9 @@ class GraphModel:
 
     def headline(self) -> str:
         """`128 tasks: 4 running, 124 finished`"""
-        parts = [f"{n} {look['label']}" for n, look in zip(self.counts, LOOKS, strict=True) if n]
+        parts = [f"{n:,} {look['label']}" for n, look in zip(self.counts, LOOKS, strict=True) if n]
         noun = "task" if self.total == 1 else "tasks"
-        return f"{self.total} {noun}" + (": " + ", ".join(parts) if parts else "")
+        return f"{self.total:,} {noun}" + (": " + ", ".join(parts) if parts else "")
 
     def functions(self) -> list[tuple[str, list[int]]]:
         """Each function with its tasks by state, in the order they were first seen."""

@@ -90,7 +90,7 @@ def text(model: GraphModel) -> str:
 
 
 def _states(counts: Iterable[int]) -> list[str]:
-    return [f"{n} {look['label']}" for n, look in zip(counts, LOOKS, strict=True) if n]
+    return [f"{n:,} {look['label']}" for n, look in zip(counts, LOOKS, strict=True) if n]
 
 
 def _failures(model: GraphModel) -> list[str]:
@@ -105,7 +105,7 @@ def _table(model: GraphModel) -> str:
     head = "".join(f"<th>{LOOKS[number]['label']}</th>" for number in used)
     rows = "".join(
         f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{counts[number] or ''}</td>" for number in used)
+        + "".join(f"<td>{f'{counts[number]:,}' if counts[number] else ''}</td>" for number in used)
         + "</tr>"
         for name, counts in model.functions()[:_ROWS_LISTED]
     )
@@ -172,10 +172,13 @@ def _marks() -> str:
 
 def _nodes(picture: Picture) -> Iterable[str]:
     small = CALL_SIZE / 22
+    lanes = tuple(f"{label}." for *_, label in picture.lanes())
     for node in picture.nodes:
         box = node.box
         if node.kind == GROUP:
-            yield _card(node)
+            # In its class's lane the method's name is enough.
+            known = next((start for start in lanes if node.label.startswith(start)), "")
+            yield _card(node, node.label[len(known) :])
         elif node.task is not None:
             state = STATE_NUMBER[node.task.state]
             if node.kind == CALL:
@@ -185,7 +188,7 @@ def _nodes(picture: Picture) -> Iterable[str]:
                 yield f"<use href='#rk{state}' x='{box.x:g}' y='{box.y:g}'/>"
 
 
-def _card(node: Node) -> str:
+def _card(node: Node, name: str) -> str:
     box, counts = node.box, node.counts or [0] * len(STATES)
     total = sum(counts)
     inner = box.w - 24
@@ -205,8 +208,8 @@ def _card(node: Node) -> str:
         f"<g transform='translate({box.x:g} {box.y:g})'>"
         f"<rect width='{box.w:g}' height='{box.h:g}' rx='8' fill='{LINE}' fill-opacity='.1' "
         f"stroke='{edge}' stroke-opacity='.7'/>"
-        f"<text x='12' y='23' font-size='12.5'>{escape(shorten(node.label, 18))}</text>"
-        f"<text x='{box.w - 12:g}' y='23' font-size='12.5' text-anchor='end'>{total}</text>"
+        f"<text x='12' y='23' font-size='12.5'>{escape(shorten(name, 18))}</text>"
+        f"<text x='{box.w - 12:g}' y='23' font-size='12.5' text-anchor='end'>{total:,}</text>"
         f"{bars}</g>"
     )
 
@@ -273,7 +276,7 @@ def _legend(model: GraphModel) -> tuple[str, float]:
         return "<text>No tasks yet</text>", 80.0
     for number, count in enumerate(model.counts):
         if count:
-            label = f"{count} {LOOKS[number]['label']}"
+            label = f"{count:,} {LOOKS[number]['label']}"
             drawn += (
                 f"<use href='#rk{number}' transform='translate({x:.0f} -10)scale(.55)'/>"
                 f"<text x='{x + 17:.0f}' y='0'>{label}</text>"

@@ -33,8 +33,16 @@ class Row:
     cancelled: int = 0
 
     @property
+    def live(self) -> int:
+        return self.waiting + self.running
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.failed + self.cancelled
+
+    @property
     def total(self) -> int:
-        return self.waiting + self.running + self.done + self.failed + self.cancelled
+        return self.live + self.ended
 
     def add(self, other: Row) -> None:
         self.waiting += other.waiting
@@ -56,7 +64,7 @@ class Snapshot:
 
     @property
     def live(self) -> int:
-        return self.sum.waiting + self.sum.running
+        return self.sum.live
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -152,6 +160,8 @@ class CellWork:
         then, before = self._history[0]
         rate = (self._finished - before) / (now - then) if now > then else 0.0
         live = len(self._live)
+        # Of a function whose tasks never ended yet nobody knows how long they take.
+        known = all(row.ended for row in self._rows.values() if row.live)
         total = Row("")
         rows = sorted(self._rows.values(), key=lambda row: -row.total)
         for row in rows:
@@ -167,7 +177,7 @@ class CellWork:
             sum=total,
             elapsed=max(0.0, end - self.started),
             rate=rate,
-            left=live / rate if rate > 0 else None,
+            left=live / rate if rate > 0 and known else None,
         )
 
     def _note(self, now: float) -> None:

@@ -190,6 +190,22 @@ def test_over_the_limit_it_shows_cards(page: Page) -> None:
     expect(page.locator(".rk-detail")).to_contain_text("running400")
 
 
+def test_room_no_longer_needed_is_kept_while_work_goes_on_and_given_back_at_its_end(
+    page: Page,
+) -> None:
+    model = GraphModel(limit=10)
+    model.apply(batch(*[TaskInfo(f"{n}", "f", state=RUNNING) for n in range(10)]))
+    draw(page, model)
+    stage = page.locator(".rk-stage")
+    tall = stage.evaluate("(stage) => stage.clientHeight")
+    model.apply(batch(TaskInfo("10", "f", state=RUNNING)))  # one card from here on
+    page.evaluate("(snapshot) => snap(snapshot)", model.snapshot())
+    assert stage.evaluate("(stage) => stage.clientHeight") == tall
+    model.apply(batch(*[TaskInfo(f"{n}", "f", state=FINISHED) for n in range(11)]))
+    page.evaluate("(snapshot) => snap(snapshot)", model.snapshot())
+    assert stage.evaluate("(stage) => stage.clientHeight") < tall / 1.5
+
+
 def test_hovering_names_a_task_and_clicking_tells_its_story(page: Page) -> None:
     model = GraphModel()
     tasks = pipeline()

@@ -148,12 +148,12 @@ def watch(book: NotebookPage, number: int, drawing: Locator) -> None:
 
     def moved() -> bool:
         label = drawing.get_attribute("aria-label") or ""
-        shown = re.search(r"Task graph, (\d+) tasks: .*\d+ running", label)
+        shown = re.search(r"Task graph, ([\d,]+) tasks: .*\d+ running", label)
         value = bars.get_attribute("aria-valuenow", timeout=5_000)
         assert book.runs(number), f"the cell ended; seen: {sorted(pushed)} and {sorted(tasks)}"
         pushed.add(int(value or 0))
         if shown:
-            tasks.add(int(shown[1]))
+            tasks.add(int(shown[1].replace(",", "")))
         return len(pushed) > 2 and len(tasks) > 2
 
     until(moved, "progress and graph did not follow")

@@ -32,6 +32,19 @@ def test_it_is_well_formed_and_says_what_it_shows() -> None:
     assert len(marks) == 4 + 3, "a mark per task, and the legend's"
 
 
+def test_cards_of_an_actors_methods_are_named_by_the_method() -> None:
+    calls = [
+        TaskInfo(f"c{n}", "ParameterServer.push", CALL, actor="A", state=FINISHED)
+        for n in range(1200)
+    ]
+    model = model_of(TaskInfo("a", "ParameterServer", ACTOR, actor="A", state=FINISHED), *calls)
+    root = ElementTree.fromstring(svg.svg(model))
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("ParameterServer") == 2, "the lane, and its card of the creation"
+    assert {"push", "1,200", "1,201 finished"} <= set(texts)
+    assert "ParameterServer.push" in svg.text(model), "in words there is no lane"
+
+
 def test_nothing_in_it_runs_and_text_is_escaped() -> None:
     bad = "</summary><script>alert(1)</script>"
     model = model_of(TaskInfo("1", bad, state=FAILED, error=bad))

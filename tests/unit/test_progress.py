@@ -65,6 +65,15 @@ def test_rate_and_time_left_come_from_the_last_seconds() -> None:
     assert seen.left == pytest.approx(60 / 2.0)
 
 
+def test_no_time_left_is_told_for_a_function_of_which_no_task_has_ended() -> None:
+    work = CellWork(0.0)
+    work.update([task("w", RUNNING, "train"), task("1", RUNNING), task("2", RUNNING)], 0.0)
+    work.update([task("1", FINISHED)], 1.0)
+    assert work.snapshot(1.0).left is None
+    work.update([task("w", FINISHED, "train")], 2.0)
+    assert work.snapshot(2.0).left == pytest.approx(1.0)
+
+
 def test_elapsed_time_ends_with_the_work() -> None:
     work = CellWork(1.0)
     work.update([task("1", RUNNING)], 1.0)
