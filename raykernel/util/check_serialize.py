@@ -6,13 +6,17 @@ attributes; the search goes into what fails, `depth` levels down, and names the 
 
 from __future__ import annotations
 
+import contextlib
+import dis
 import inspect
 from collections.abc import Mapping
+from types import CodeType, FunctionType
 from typing import Any
 
 from raykernel.runtime.serialize import serialize
 
 _WIDTH = 80
+_READS_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
 class FailureTuple:
@@ -91,8 +95,7 @@ class _Search:
 def _parts(obj: Any) -> list[tuple[str, Any]]:
     """What an object consists of, as far as pickling cares: (name, value)."""
     if inspect.isfunction(obj):
-        found = inspect.getclosurevars(obj)
-        return [*found.nonlocals.items(), *found.globals.items()]
+        return [*_closure(obj), *_globals(obj)]
     if inspect.ismethod(obj):
         return [("__self__", obj.__self__), (obj.__name__, obj.__func__)]
     if isinstance(obj, Mapping):
@@ -102,6 +105,31 @@ def _parts(obj: Any) -> list[tuple[str, Any]]:
     if inspect.isclass(obj):
         return [(n, v) for n, v in vars(obj).items() if inspect.isfunction(v)]
     return list(getattr(obj, "__dict__", {}).items())
+
+
+def _closure(function: FunctionType) -> list[tuple[str, Any]]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    found = []
+    for name, cell in cells:
+        with contextlib.suppress(ValueError):  # an empty cell: not assigned yet
+            found.append((name, cell.cell_contents))
+    return found
+
+
+def _globals(function: FunctionType) -> list[tuple[str, Any]]:
+    """The globals that the function or one within it reads, without names of attributes."""
+    names: dict[str, None] = {}
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        names.update(dict.fromkeys(_globals_of(code)))
+    known = function.__globals__
+    return [(name, known[name]) for name in names if name in known]
+
+
+def _globals_of(code: CodeType) -> list[str]:
+    return [step.argval for step in dis.get_instructions(code) if step.opname in _READS_GLOBAL]
 
 
 __all__ = ["FailureTuple", "inspect_serializability"]

@@ -10,6 +10,7 @@ The thread alone submits tasks and completes futures; `_lock` guards what caller
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import queue
@@ -26,7 +27,7 @@ from raykernel.refs import ObjectRef
 
 #: Tasks under way for each CPU of the session if no `max_workers` is given: enough to hide the way
 #: to the workers and back.
-DEPTH = 8
+DEPTH = 32
 
 #: Seconds without work after which the thread ends, until there is some again.
 LINGER_S = 1.0
@@ -120,21 +121,29 @@ class RayExecutor(Executor):
             ray.cancel(ref)
 
     def _serve(self) -> None:
-        """The thread: submit what has a place, complete what is done, until there is no more."""
+        """The thread: submit what has a place, complete what is done, until there is no more.
+
+        Both by the batch: what is submitted or asked for together shares messages.
+        """
         while True:
             self._fill()
-            idle = 0 if self._over else LINGER_S
-            try:
-                done = self._events.get(timeout=None if self._running else idle)
-            except queue.Empty:
-                done = None
-            if done is not None:
+            done = self._await_events()
+            for ref in done:
                 with self._lock:
-                    future = self._running.pop(done)
-                _complete(done, future)
-                del done, future
-            elif self._may_end():
+                    future = self._running.pop(ref)
+                _complete(ref, future)
+            if not done and self._may_end():
                 return
+
+    def _await_events(self) -> list[ObjectRef[Any]]:
+        """What is done. Blocks until something is, or there is something else to do."""
+        found = []
+        idle = 0 if self._over else LINGER_S
+        with contextlib.suppress(queue.Empty):
+            found.append(self._events.get(timeout=None if self._running else idle))
+            while len(found) < self._places:
+                found.append(self._events.get_nowait())
+        return [ref for ref in found if ref is not None]
 
     def _may_end(self) -> bool:
         with self._lock:
@@ -144,10 +153,11 @@ class RayExecutor(Executor):
             return True
 
     def _fill(self) -> None:
+        submitted = []
         while len(self._running) < self._places:
             with self._lock:
                 if not self._waiting:
-                    return
+                    break
                 call = self._waiting.popleft()
             if not call.future.set_running_or_notify_cancel():
                 continue
@@ -158,6 +168,8 @@ class RayExecutor(Executor):
                 continue
             with self._lock:
                 self._running[ref] = call.future
+            submitted.append(ref)
+        for ref in submitted:
             ref._when_ready(functools.partial(self._events.put, ref))
 
     def _named_task(self, fn: Callable[..., Any]) -> Any:
