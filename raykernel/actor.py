@@ -437,7 +437,7 @@ class ActorMethod:
             returns = opts.returns(options.get("num_returns"), info.is_generator)
             extra = opts.task_extra(options)
         retries = options.get("max_task_retries")
-        name = f"{handle._meta.class_name}.{info.name}"
+        name = options.get("name") or f"{handle._meta.class_name}.{info.name}"
         limit = handle._meta.max_pending
         if limit > 0:
             _make_room(client, handle, limit)

@@ -144,6 +144,7 @@ def init(
     capacity = object_store_memory or session.default_capacity()
     if capacity < 1 << 20:
         raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
+    total["object_store_memory"] = int(capacity)
     try:
         engine = local.start(
             total, int(capacity), name=name or "", namespace=namespace or os.urandom(8).hex(),

@@ -60,8 +60,6 @@ class ObjectRefGenerator:
         item = item_id(self._task, self._position)
         if client.peek(item) is None and client.peek(self._end.binary()) is None:
             client.queue(m.Consumed(self._task, self._position))
-        elif self._watched:
-            client.post(m.Consumed(self._task, self._position))
         return item
 
     def _at_the_end(self, item: bytes) -> bool:
@@ -80,6 +78,8 @@ class ObjectRefGenerator:
             client.forget(item)
             return None
         self._position += 1
+        if self._watched:
+            client.post(m.Consumed(self._task, self._position))
         return ObjectRef(item, client)
 
     def __aiter__(self) -> ObjectRefGenerator:

@@ -28,8 +28,9 @@ _DEFAULT = ""
 class Concurrent:
     """How an actor's calls run beside each other. `start` and `cancel` come from the reader."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, groups: dict[str, int]) -> None:
         self.worker = worker
+        self.groups = {_DEFAULT, *groups}
         self.open = 0
         self._lock = threading.Lock()  # guards `open`
 
@@ -47,9 +48,7 @@ class Concurrent:
         with self._lock:
             self.open += 1
 
-    def _closed(
-        self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False
-    ) -> None:
+    def _closed(self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False) -> None:
         worker = self.worker
         worker.outbox.send()
         worker.client.queue(outcome)
@@ -64,6 +63,12 @@ class Concurrent:
         """Load the arguments and call the method; raises what that raises."""
         from .worker import actor_method
 
+        extra = running.spec.extra
+        if extra is not None and extra.concurrency_group not in self.groups:
+            raise ValueError(
+                f"{running.spec.name}: there is no concurrency group {extra.concurrency_group!r}; "
+                f"there are {sorted(filter(None, self.groups))}"
+            )
         args, kwargs = execute.arguments(self.worker.client, running.spec, values)
         running.function = actor_method(self.worker.instance, running.spec.method)
         return running.function(*args, **kwargs)
@@ -73,7 +78,7 @@ class Threaded(Concurrent):
     """Calls on threads."""
 
     def __init__(self, worker: Worker, size: int, groups: dict[str, int]) -> None:
-        super().__init__(worker)
+        super().__init__(worker, groups)
         self._pools = {
             name: ThreadPoolExecutor(n, f"actor-{name or 'default'}")
             for name, n in {**groups, _DEFAULT: size}.items()
@@ -83,7 +88,7 @@ class Threaded(Concurrent):
     def start(self, running: Running, values: list[m.Value]) -> None:
         self._opened()
         group = running.spec.extra.concurrency_group if running.spec.extra is not None else ""
-        pool = self._pools.get(group, self._pools[_DEFAULT])
+        pool = self._pools.get(group, self._pools[_DEFAULT])  # `_call` refuses an unknown one
         future: list[Any] = []
         self._calls[running.spec.id] = (running, future)
         future.append(pool.submit(self._run, running, values))
@@ -122,7 +127,7 @@ class Async(Concurrent):
     """Calls as coroutines; each group has a loop in a thread of its own."""
 
     def __init__(self, worker: Worker, size: int, groups: dict[str, int]) -> None:
-        super().__init__(worker)
+        super().__init__(worker, groups)
         self._groups = {
             name: _Loop(name or "default", n) for name, n in {**groups, _DEFAULT: size}.items()
         }

@@ -22,11 +22,11 @@ import sys
 import time
 from collections import deque
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, execute, guard
+from . import context, execute, failures, guard, resources
 from . import messages as m
 from .client import Client, ConnectionLost
 from .concurrency import Concurrent, make_concurrent
@@ -68,6 +68,8 @@ class Worker:
         self.stopped_streams: set[bytes] = set()
         self._mean: dict[bytes, float] = {}
         self._last_sent = 0.0
+        self.sizes_threads = False  # whether OMP_NUM_THREADS is for us to set
+        self._sized = ""
         self.guard = Guard(swap_sigint=False)
         self.guard.on_strike = self._heed
         self.client = _Client(
@@ -76,7 +78,8 @@ class Worker:
         )  # fmt: skip
         self.client.worker = self
         self.outbox = Outbox(self.client.post)
-        execute.actor_instance = lambda: self.instance
+        failures.actor_instance = lambda: self.instance
+        execute.leave = self.leave
         signal.signal(POKE, self._poked)
 
     # -- messages ------------------------------------------------------------------------------
@@ -201,6 +204,8 @@ class Worker:
             self.concurrent.start(running, message.values)
             return
         self._flush_before(spec)
+        if spec.resources != self._sized and self.sizes_threads and spec.function:
+            self._size(spec)
         client = self.client
         self.running = running
         if spec.kind == m.CREATION:
@@ -254,6 +259,12 @@ class Worker:
         if running.exiting:
             self.exit_actor()
 
+    def _size(self, spec: m.TaskSpec) -> None:
+        """Let numeric libraries start as many threads as the task has CPUs."""
+        self._sized = spec.resources
+        cpus = resources.decode(spec.resources).get("CPU", 0) // resources.UNIT
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cpus))
+
     def _flush_before(self, spec: m.TaskSpec) -> None:
         """Don't let finished results wait for a task that may be long."""
         quick = self._mean.get(spec.function, 1.0) < _FLUSH
@@ -265,7 +276,10 @@ class Worker:
     def _function(self, spec: m.TaskSpec) -> Any:
         if spec.kind == m.CALL:
             return actor_method(self.instance, spec.method)
-        return self.functions.get(spec.function)
+        what = "The remote function"
+        if spec.kind == m.CREATION:
+            what = f"The actor with name {spec.name}"
+        return self.functions.get(spec.function, what)
 
     def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
         execute.check_stream(running.spec, generator)
@@ -300,6 +314,13 @@ class Worker:
         assert spec.extra.actor is not None
         self.guard.wake_fd()
         self.concurrent = make_concurrent(spec.extra.actor, self)
+
+    def leave(self, code: int) -> NoReturn:
+        """End this process in the middle of a task. Called by whichever thread runs that."""
+        atexit._run_exitfuncs()
+        self.outbox.send()
+        self.client.flush()
+        os._exit(code)
 
     def exit_actor(self) -> None:
         """The actor leaves of its own will: say so, and go once that is sent."""
@@ -350,6 +371,11 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
         worker = Worker(settings, worker_id)
     except OSError:
         return  # the head is gone already
+    # "1" is what every session starts with: anything else is the user's word
+    variables = {**settings.env, **msgspec.json.decode(env or "{}").get("env_vars", {})}
+    worker.sizes_threads = (
+        "OMP_NUM_THREADS" not in variables and os.environ.get("OMP_NUM_THREADS") == "1"
+    )
     context.engine = context.make_worker_engine(worker.client)
     sys.stdout = TaskStream(worker.outbox, "stdout", 1)
     sys.stderr = TaskStream(worker.outbox, "stderr", 2)

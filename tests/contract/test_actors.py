@@ -384,7 +384,7 @@ def test_generator_methods_stream(ray: ModuleType) -> None:
     @ray.remote
     class Source:
         def count(self, n: int) -> Any:
-            yield from range(n)
+            yield from (i for i in range(n))
 
         async def slow(self, n: int) -> int:
             return n

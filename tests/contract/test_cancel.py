@@ -33,8 +33,8 @@ def test_a_running_task_gets_keyboard_interrupt(ray: ModuleType) -> None:
 
     @ray.remote(num_cpus=0)
     def spin() -> None:
-        started.open.remote()
         try:
+            started.open.remote()
             while True:
                 time.sleep(0.01)
         except KeyboardInterrupt:
@@ -221,15 +221,15 @@ def test_a_borrower_may_cancel(ray: ModuleType) -> None:
 
     @ray.remote(num_cpus=0)
     def wait(box: list[Any]) -> Any:
-        return ray.get(box[0].wait.remote())
+        return ray.get(box[0])
 
     @ray.remote(num_cpus=0)
-    def cancel(box: list[Any]) -> None:
-        ray.cancel(box[0])
+    def start(box: list[Any]) -> list[Any]:
+        return [wait.remote(box)]
 
-    ref = wait.remote([gate])
-    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
-    ray.get(cancel.remote([ref]))
+    (ref,) = ray.get(start.remote([gate.wait.remote()]))
+    assert ray.wait([ref], timeout=0.1)[0] == []
+    ray.cancel(ref)
     with pytest.raises(ray.exceptions.TaskCancelledError):
         ray.get(ref)
 

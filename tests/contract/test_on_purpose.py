@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import pickle
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import raykernel as ray
+from tests.contract.signals import make_counter, wait_until
 
 pytestmark = pytest.mark.parametrize("engine_name", ["raykernel"], scope="module", indirect=False)
 
@@ -52,3 +56,73 @@ def test_a_remote_function_keeps_its_docstring() -> None:
         """What it does."""
 
     assert documented.__doc__ == "What it does."
+
+
+def test_dropping_a_generator_stops_its_producer() -> None:
+    counter = make_counter(ray)
+
+    @ray.remote(num_cpus=0, _generator_backpressure_num_objects=1)
+    def endless() -> Any:
+        try:
+            while True:
+                yield 1
+        finally:
+            ray.get(counter.add.remote())
+
+    generator = endless.remote()
+    next(generator)
+    del generator
+    gc.collect()
+    wait_until(lambda: ray.get(counter.value.remote()) == 1)
+
+
+def test_a_generator_may_delegate_to_any_iterable() -> None:
+    @ray.remote
+    def count() -> Any:
+        yield from range(3)
+
+    assert [ray.get(ref) for ref in count.remote()] == [0, 1, 2]
+
+
+def test_an_unknown_concurrency_group_is_a_value_error() -> None:
+    @ray.remote(concurrency_groups={"io": 1})
+    class Grouped:
+        def ping(self) -> None:
+            pass
+
+    actor = Grouped.remote()
+    with pytest.raises(ValueError, match="no concurrency group 'nowhere'"):
+        ray.get(actor.ping.options(concurrency_group="nowhere").remote())
+
+
+def test_names_that_are_not_offered_say_what_to_use() -> None:
+    with pytest.raises(AttributeError, match="install Ray"):
+        ray.data  # noqa: B018 - the access is the point
+    assert not hasattr(ray, "java_function")
+
+
+def test_a_forked_child_of_the_driver_gets_an_error_and_does_not_hang() -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ray.put(1)
+            os.write(writer, b"no error")
+        except RuntimeError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert b"forked" in pipe.read()
+    assert ray.get(ray.put(2)) == 2
+
+
+def test_an_unserializable_argument_names_itself() -> None:
+    @ray.remote
+    def take(*values: Any) -> None:
+        pass
+
+    with pytest.raises(TypeError, match="argument 2 of"):
+        take.remote(1, threading.Lock())
