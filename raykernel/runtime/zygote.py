@@ -89,6 +89,16 @@ class Zygote:
         signal.signal(signal.SIGTERM, lambda *_: self._end())
 
     def run(self) -> NoReturn:
+        """Serve until the head is gone; whatever happens here, the session is cleaned up."""
+        try:
+            self._serve()
+        except ConnectionResetError:
+            pass  # the head went with something of ours unread
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        self._end()
+
+    def _serve(self) -> None:
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
         poller.register(self._wake_r, select.POLLIN)
@@ -101,7 +111,7 @@ class Zygote:
                 else:
                     data = self.sock.recv(1 << 16)
                     if not data:
-                        self._end()
+                        return
                     for message in self._framer.feed(data):
                         if isinstance(message, m.Fork):
                             self._fork(message)
