@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,6 +147,8 @@ class ObjectRefGenerator:
 
 async def _ready(client: Client, *ids: bytes) -> None:
     """Wait, in an event loop, until one of the objects is here."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     done = loop.create_future()
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 from collections.abc import Generator
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from raykernel.runtime import context
 from raykernel.runtime.client import Client
 from raykernel.runtime.ids import OBJECT_BYTES
 from raykernel.runtime.serialize import add_plain_type, note_ref
+
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
 
 T = TypeVar("T")
 
@@ -85,6 +87,8 @@ class ObjectRef(Generic[T]):
 
     def future(self) -> concurrent.futures.Future[T]:
         """A `concurrent.futures.Future` of the value. Its callbacks run in the IO thread."""
+        import concurrent.futures
+
         from raykernel import api
 
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -102,6 +106,8 @@ class ObjectRef(Generic[T]):
 
     def as_future(self, _internal: bool = False) -> asyncio.Future[T]:
         """An asyncio future of the value, for the running loop."""
+        import asyncio  # a quarter of this package's import time, for the few who await
+
         from raykernel import api
 
         loop = asyncio.get_running_loop()
