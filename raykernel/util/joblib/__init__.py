@@ -6,11 +6,18 @@ from __future__ import annotations
 def register_ray() -> None:
     """Make the backend "ray" known to joblib. Raises ImportError if joblib isn't installed."""
     try:
-        from joblib.parallel import register_parallel_backend
+        from joblib.parallel import (
+            AutoBatchingMixin,
+            ParallelBackendBase,
+            register_parallel_backend,
+        )
     except ImportError as error:
         raise ImportError("the joblib backend needs joblib: pip install joblib") from error
 
-    from .ray_backend import RayBackend
+    from .ray_backend import RayBackendMethods
+
+    class RayBackend(RayBackendMethods, AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # no types there
+        """Batches of a parallel loop as tasks."""
 
     register_parallel_backend("ray", RayBackend)
 

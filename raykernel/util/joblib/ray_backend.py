@@ -1,6 +1,6 @@
 """The joblib backend: each batch of a parallel loop is a task.
 
-joblib sizes the batches by their observed time (AutoBatchingMixin) and asks for more from the
+joblib sizes the batches by their observed time (its AutoBatchingMixin) and asks for more from the
 callback of each that is done.
 """
 
@@ -10,15 +10,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
-
 import raykernel as ray
 from raykernel import api
 from raykernel.util.executor import RayExecutor
 
 
-class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # no types there
-    """`ray_remote_args` are options of the tasks, such as `{"num_cpus": 2}`."""
+class RayBackendMethods:
+    """The backend without joblib's base classes, which `register_ray` adds.
+
+    `ray_remote_args` are options of the tasks, such as `{"num_cpus": 2}`.
+    """
+
+    parallel: Any
+    reset_batch_stats: Callable[[], None]
 
     default_n_jobs = -1
     supports_retrieve_callback = True
@@ -73,4 +77,4 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] 
             self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
 
 
-__all__ = ["RayBackend"]
+__all__ = ["RayBackendMethods"]
