@@ -42,6 +42,7 @@ from .wire import encode_one
 
 #: Seconds after which a cell's task that ignores its interruption is killed.
 PATIENCE = 1.5
+_VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
 _STRIP = 256  # arguments longer than this are forgotten with the task's end
 
 
@@ -321,9 +322,13 @@ class Scheduler:
                 self._queue(task)
 
     def _inherited(self, task: Task, value: m.Value) -> m.ErrorRecord:
-        """The first cause, and through whom it came."""
+        """The first cause, and through whom it came, the first few of them."""
         record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
-        return msgspec.structs.replace(record, via=(*record.via, task.spec.name))
+        steps = len(record.via)
+        if steps > _VIA:
+            return record
+        via = (*record.via, task.spec.name if steps < _VIA else "...")
+        return msgspec.structs.replace(record, via=via)
 
     def _arguments(self, task: Task, worker: Worker) -> list[m.Value]:
         values = []

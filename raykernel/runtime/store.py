@@ -72,13 +72,18 @@ class ObjectTable:
         held = client.held
         for object_id in ids:
             mine = held.get(object_id, 0)
-            if mine == 1:
-                del held[object_id]
-            elif mine:
+            if not mine:
+                continue
+            entry = self.objects[object_id]
+            if mine > 1:
                 held[object_id] = mine - 1
             else:
-                continue
-            self.decref(object_id)
+                del held[object_id]
+                if entry.waiters and client in entry.waiters:
+                    entry.waiters.remove(client)  # who has no ref has no use for the value
+            entry.count -= 1
+            if entry.count == 0:
+                self._free(object_id, entry)
 
     def lost(self, object_id: bytes) -> Object:
         entry = self.objects[object_id] = Object(None)
