@@ -8,14 +8,12 @@ must be gone soon after the module. Wider scopes count as leaks.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.footprint import Footprint, end_strays, leftovers, mark_this_run
 
@@ -23,7 +21,6 @@ from tests.footprint import Footprint, end_strays, leftovers, mark_this_run
 GRACE_SECONDS = 10.0
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 mark_this_run()
 
@@ -78,17 +75,9 @@ def expect_nothing_left(before: Footprint, culprit: str, reported: list[str]) ->
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium or Chrome; a browser test without one fails, saying what to do."""
-    on_path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if on_path:
-        return on_path
-    with sync_playwright() as playwright:
-        downloaded = playwright.chromium.executable_path
-    if Path(downloaded).exists():
-        return downloaded
-    pytest.fail(
-        f"no Chromium was found, neither on PATH ({', '.join(CHROMIUM_NAMES)}) nor where "
-        "Playwright puts its own. Install one with `apt-get install chromium` or "
-        "`playwright install --with-deps chromium`, or leave these tests out with "
-        "`pytest -m 'not browser'`.",
-        pytrace=False,
-    )
+    from tests.browser.lab import find_chromium  # only here: most runs need no browser's modules
+
+    try:
+        return find_chromium()
+    except LookupError as error:
+        pytest.fail(f"{error} Or leave these tests out: `pytest -m 'not browser'`.", pytrace=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ import psutil
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -47,6 +49,7 @@ FLAGS = [
 #: Seconds that a server, a page or a kernel may take on a busy machine. Not what a test measures.
 PATIENCE = 90.0
 _SERVER_ENDS_IN = 30.0
+_OWN = ".own"  # the folder inside `folder` for what the server writes
 
 #: No request to the internet, and nothing popping up over the notebook.
 _SETTINGS = {
@@ -65,6 +68,22 @@ def until(true: Callable[[], Any], complaint: str, seconds: float = PATIENCE) ->
         assert time.monotonic() < end, f"{complaint} within {seconds:.0f} s"
         time.sleep(0.05)
     return answer
+
+
+def find_chromium() -> str:
+    """The path of a Chromium or Chrome; without one a LookupError that says what to do."""
+    on_path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if on_path:
+        return on_path
+    with sync_playwright() as playwright:
+        downloaded = playwright.chromium.executable_path
+    if Path(downloaded).exists():
+        return downloaded
+    raise LookupError(
+        f"no Chromium was found, neither on PATH ({', '.join(CHROMIUM_NAMES)}) nor where "
+        "Playwright puts its own. Install one with `apt-get install chromium` or "
+        "`playwright install --with-deps chromium`."
+    )
 
 
 @contextmanager
@@ -101,6 +120,12 @@ class Lab:
         )
         nbformat.write(notebook, self.folder / name)
 
+    def configure_kernels(self, config: str) -> None:
+        """Give the kernels that start from now on a configuration file with this content."""
+        file = self.folder / _OWN / "ipython" / "profile_default" / "ipython_kernel_config.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(config)
+
     def address(self, name: str) -> str:
         """Where a browser finds a notebook of `folder`, in a workspace as nobody left it."""
         return f"{self.url}/lab/tree/{quote(name)}?token={self.token}&reset"
@@ -114,7 +139,7 @@ class Lab:
 @contextmanager
 def serving(folder: Path) -> Iterator[Lab]:
     """A server whose kernels import this checkout's raykernel."""
-    own = folder / ".own"
+    own = folder / _OWN
     runtime, settings = own / "runtime", own / "settings"
     for name, values in _SETTINGS.items():
         file = settings / f"{name}.jupyterlab-settings"
@@ -265,6 +290,10 @@ class NotebookPage:
         cell = self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
         cell.wait_for()
         return cell
+
+    def show_top(self) -> None:
+        """Scroll to the notebook's beginning."""
+        self.page.evaluate(f"() => {_PANEL}.content.scrollToItem(0, 'start')")
 
     def cell(self, number: int) -> Locator:
         """A cell that may be out of view, and then be without its parts."""
