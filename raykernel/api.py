@@ -272,6 +272,11 @@ def take_over_logs() -> Callable[[], None]:
     return give_back
 
 
+def shows_logs() -> bool:
+    """Whether this session was started with `log_to_driver`."""
+    return _log_to_driver
+
+
 def _print_log(line: LogLine) -> None:
     if not _log_to_driver or _log_handled_elsewhere:
         return
@@ -325,6 +330,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     of what the task raised), GetTimeoutError, ObjectLostError, and so on. Arrays are read-only
     views into shared memory.
     """
+    __tracebackhide__ = True  # IPython shows the line that called this, and not these
     current = connected()
     client: Client = current.client
     if type(object_refs) is ObjectRef:
@@ -368,6 +374,7 @@ def _check_owner(client: Client, ref: ObjectRef[Any]) -> None:
 
 
 def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Value]:
+    __tracebackhide__ = True
     if timeout is not None and timeout < 0:
         raise ValueError("The 'timeout' argument must be nonnegative or None.")
     _warn_if_in_loop()

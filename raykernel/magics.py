@@ -114,7 +114,7 @@ class Notebook:
                 self.cells,
                 publisher(self.shell, self.cells),
                 progress_delay=self.config.progress_delay if self.config.progress else None,
-                log=self.config.log_to_cell and api._log_to_driver,
+                log=self.config.log_to_cell and api.shows_logs(),
             )
             self.reporter.start()
 
