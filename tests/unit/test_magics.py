@@ -19,8 +19,6 @@ from raykernel.runtime.events import FAILED, RUNNING, TaskInfo
 class FakeApi:
     """Stands for raykernel.api."""
 
-    _log_to_driver = True
-
     def __init__(self) -> None:
         self.current: FakeEngine | None = None
         self.logs_taken = 0
@@ -30,6 +28,9 @@ class FakeApi:
 
     def engine(self) -> FakeEngine | None:
         return self.current
+
+    def shows_logs(self) -> bool:
+        return True
 
     def init(self, **options: Any) -> None:
         self.asked.append(options)
