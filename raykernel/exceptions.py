@@ -114,6 +114,10 @@ class ObjectRefStreamEndOfStreamError(RayError):
     """The stream has no more items."""
 
 
+class UnserializableException(RayError):
+    """What the task raised was sent, but can't be made again from what was sent."""
+
+
 class RayActorError(RayError):
     """The actor can't answer: it is dead, or not there at the moment."""
 
@@ -191,12 +195,7 @@ class RayTaskError(RayError):
         if self.actor_id:
             where += [f"actor_id={self.actor_id}", f"repr={self.actor_repr}"]
         text = f"ray::{self.function_name}() ({', '.join(where)})\n{self.traceback_str}"
-        for name in self.via:
-            text = (
-                f"ray::{name}()\n  At least one of the input arguments for this task could not "
-                f"be computed:\nray.exceptions.RayTaskError: {text}"
-            )
-        return text.rstrip()
+        return _through(self.via, "RayTaskError", text, self.pid, self.ip)
 
     def as_instanceof_cause(self) -> RayTaskError:
         """This error as an instance of both RayTaskError and the cause's class."""
@@ -221,6 +220,19 @@ class RayTaskError(RayError):
 
 
 _duals: dict[type, type] = {}
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a `class` statement
+_SHOWN_MODULE = "ray.exceptions"  # in tracebacks, where programs written for Ray look for it
+
+
+def _through(via: tuple[str, ...], kind: str, text: str, pid: int, ip: str) -> str:
+    """An error's text, with the names of the tasks that failed because of it, the first below."""
+    for name in via:
+        text = (
+            f"ray::{name}() (pid={pid}, ip={ip})\n  At least one of the input arguments for this "
+            f"task could not be computed:\n{_SHOWN_MODULE}.{kind}: {text}"
+        )
+        kind = "RayTaskError"
+    return text.rstrip()
 
 
 def _dual(kind: type) -> type:
@@ -236,7 +248,9 @@ def _dual(kind: type) -> type:
                 cause: Any = error.cause
                 make: Any = kind.__new__
                 return make(cls, cause.message, cause.exceptions)
-            return Exception.__new__(cls)
+            # OSError and others have a layout of their own: ask the nearest class written in C
+            plain: Any = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP_TYPE)
+            return plain.__new__(cls)
 
         def __init__(self, error: RayTaskError) -> None:
             RayTaskError.__init__(self, *error.args)
@@ -260,6 +274,9 @@ def _dual(kind: type) -> type:
         def __str__(self) -> str:
             return RayTaskError.__str__(self)
 
+        def __repr__(self) -> str:
+            return f"{name}({self.cause!r})"
+
         def __reduce__(self) -> Any:
             return _remake, (self._error,)
 
@@ -270,7 +287,7 @@ def _dual(kind: type) -> type:
         Dual.derive = lambda self, excs: type(self.cause)(self.cause.message, excs)
     name = f"RayTaskError({kind.__name__})"
     Dual.__name__ = Dual.__qualname__ = name
-    Dual.__module__ = RayTaskError.__module__
+    Dual.__module__ = _SHOWN_MODULE
     _duals[kind] = Dual
     return Dual
 
@@ -284,13 +301,33 @@ def from_record(data: bytes) -> BaseException:
     record = msgspec.msgpack.decode(data, type=ErrorRecord)
     if record.kind == "task":
         return _task_error(record).as_instanceof_cause()
+    error = _error(record)
+    if not record.via or record.kind == "cancelled":
+        return error
+    text = _through(record.via[:-1], type(error).__name__, str(error), record.pid, "127.0.0.1")
+    text = (
+        "  At least one of the input arguments for this task could not be computed:\n"
+        f"{_SHOWN_MODULE}.{'RayTaskError' if record.via[1:] else type(error).__name__}: {text}"
+    )
+    return RayTaskError(record.via[-1], text, error, "", record.pid).as_instanceof_cause()
+
+
+def _error(record: ErrorRecord) -> RayError:
+    """What is not a task's own exception."""
+    if record.kind == "unreadable":
+        text = str(_task_error(record))
+        return UnserializableException(
+            "Failed to deserialize exception. Refer to "
+            "https://docs.ray.io/en/latest/ray-core/objects/serialization.html"
+            "#custom-serializers-for-exceptions for more information.\nOriginal exception:\n"
+            f"{_SHOWN_MODULE}.RayTaskError: {text}"
+        )
     actor = record.actor.hex() if record.actor else None
     if record.kind == "actor_died":
-        cause = _task_error(record) if record.text else None
-        message = record.message
-        if cause is not None:
-            message = f"{message}\n\n{cause}"
-        return ActorDiedError(_of(record, message), actor, cause)
+        if record.text:
+            cause = _task_error(record)
+            return ActorDiedError(f"{record.message}, {cause}", actor, cause)
+        return ActorDiedError(_obituary(record), actor)
     if record.kind == "actor_unavailable":
         return ActorUnavailableError(_of(record, record.message), actor)
     if record.kind == "cancelled":
@@ -331,6 +368,14 @@ def _task_error(record: ErrorRecord) -> RayTaskError:
         record.name, text, cause, "", record.pid, "127.0.0.1", record.actor_repr,
         record.actor.hex() or None, record.via,
     )  # fmt: skip
+
+
+def _obituary(record: ErrorRecord) -> str:
+    lines = [f"class_name: {record.name}", f"actor_id: {record.actor.hex()}"]
+    if record.pid:
+        lines.append(f"pid: {record.pid}")
+    about = "".join(f"\n\t{line}" for line in lines)
+    return f"{ActorDiedError.base_error_msg}{about}\n{_sentence(record.message)}"
 
 
 def _of(record: ErrorRecord, message: str) -> str:

@@ -203,7 +203,9 @@ class ActorTable:
     def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
         if record.kind != "unschedulable":
             record = msgspec.structs.replace(
-                record, kind="actor_died", message="the actor died because its constructor failed"
+                record,
+                kind="actor_died",
+                message="The actor died because of an error raised in its creation task",
             )
         self.bury(actor, record.message, record)
 

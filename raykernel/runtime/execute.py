@@ -10,21 +10,18 @@ import inspect
 import linecache
 import os
 import pickle
+import sys
 import time
-import traceback
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, NoReturn
 
-from . import context
+from . import context, failures
 from . import messages as m
-from .client import Client, RequestFailed
+from .client import Client
 from .context import Running
 from .ids import item_id, return_id
 from .serialize import deserialize, serialize
 from .wire import encode_one
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class ActorExit(BaseException):
@@ -53,11 +50,18 @@ class Functions:
     def learn(self, key: bytes, code: bytes) -> None:
         self._code[key] = code
 
-    def get(self, key: bytes) -> Any:
-        """The function. Raises what unpickling it raises."""
+    def get(self, key: bytes, what: str) -> Any:
+        """The function. Raises RuntimeError if it can't be loaded here."""
         loaded = self._loaded.get(key)
         if loaded is None:
-            loaded, sources = deserialize(self._code[key])
+            try:
+                loaded, sources = deserialize(self._code[key])
+            except Exception as error:
+                raise RuntimeError(
+                    f"{what} failed to import on the worker. This may be because needed library "
+                    "dependencies are not installed in the worker environment or cannot be found "
+                    f"from sys.path {sys.path}:\n\n{failures.text_of(error)}"
+                ) from None
             for filename, text in sources.items():
                 # code from a cell or a string: tracebacks here should show its lines too
                 lines = text.splitlines(keepends=True)
@@ -111,14 +115,11 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
         parts = list(value)
     except TypeError:
         raise ValueError(
-            f"{spec.name} was to return {count} values (num_returns={count}), but returned one "
-            f"{type(value).__name__}"
+            f"Task returned one {type(value).__name__}, which is not iterable, but "
+            f"num_returns={count}."
         ) from None
     if len(parts) != count:
-        raise ValueError(
-            f"{spec.name} was to return {count} values (num_returns={count}), but returned "
-            f"{len(parts)}"
-        )
+        raise ValueError(f"Task returned {len(parts)} objects, but num_returns={count}.")
     return [
         client.make_value(return_id(spec.id, i), serialize(part)) for i, part in enumerate(parts, 1)
     ]
@@ -174,6 +175,20 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
     return m.TaskFinished(running.spec.id, values, started=started, ended=ended)
 
 
+#: Set by the worker: ends this process with that exit code, once what is done is sent.
+leave: Callable[[int], NoReturn] = os._exit
+
+
+def _quit(spec: m.TaskSpec, error: SystemExit) -> None:
+    """`sys.exit` ends the process, as it does in any program. Returns for an actor that exits with
+    code 0: that is the same as `exit_actor()`."""
+    code = error.code
+    if not isinstance(code, int):
+        code = 0 if code is None else 1
+    if code or spec.kind == m.TASK:
+        leave(code & 0xFF)
+
+
 def failure(
     running: Running, error: BaseException, started: float, cancelled: bool = False
 ) -> m.TaskFinished:
@@ -182,81 +197,16 @@ def failure(
     ended = time.time()
     if cancelled or (running.cancelled and isinstance(error, KeyboardInterrupt)):
         return m.TaskFinished(spec.id, [], "cancelled", started=started, ended=ended)
-    if isinstance(error, ActorExit):
+    if isinstance(error, SystemExit):
+        _quit(spec, error)
+    if isinstance(error, (ActorExit, SystemExit)):
         values = [m.Value(return_id(spec.id, 1), pickle.dumps(None, 5))]
         return m.TaskFinished(spec.id, values, "exit", started=started, ended=ended)
-    record = describe(running, error)
+    record = failures.describe(running, error)
     return m.TaskFinished(
         spec.id, [m.Value(b"", encode_one(record), error=True)], "error",
-        retryable(spec, error), _summary(error), started, ended,
+        failures.retryable(spec, error), failures.summary(error), started, ended,
     )  # fmt: skip
-
-
-def retryable(spec: m.TaskSpec, error: BaseException) -> bool:
-    """Whether the task's options ask for another try after this exception."""
-    which = spec.extra.retry_exceptions if spec.extra is not None else b""
-    if not which or not isinstance(error, Exception):
-        return False
-    if which == b"*":
-        return True
-    try:
-        return isinstance(error, tuple(deserialize(which)))
-    except Exception:
-        return False
-
-
-def describe(running: Running, error: BaseException) -> m.ErrorRecord:
-    """What went wrong, for another process: text for people, the exception for `except`."""
-    spec = running.spec
-    if isinstance(error, RequestFailed):  # its result found no room
-        return m.ErrorRecord("full", str(error), spec.name, task=spec.id, cell=spec.cell)
-    text = "".join(traceback.format_exception(type(error), error, user_frames(error.__traceback__)))
-    try:
-        cause = serialize(error).to_bytes()
-        deserialize(cause)  # some pickle well and can't be made again
-    except BaseException:
-        cause = b""
-    return m.ErrorRecord(
-        "task",
-        name=spec.name,
-        pid=os.getpid(),
-        text=text,
-        cause=cause,
-        cause_repr=_summary(error),
-        task=spec.id,
-        actor=spec.actor,
-        actor_repr=_actor_repr(running) if spec.kind == m.CALL else "",
-        cell=spec.cell,
-    )
-
-
-#: Set by the worker: returns the instance of the actor that lives here.
-actor_instance: Callable[[], Any] | None = None
-
-
-def _actor_repr(running: Running) -> str:
-    try:
-        return repr(actor_instance()) if actor_instance is not None else ""
-    except Exception:
-        return ""
-
-
-def user_frames(tb: TracebackType | None) -> TracebackType | None:
-    """The traceback without this package's frames at its beginning."""
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        if tb.tb_next is None:
-            break
-        tb = tb.tb_next
-    return tb
-
-
-def _summary(error: BaseException) -> str:
-    try:
-        text = str(error).partition("\n")[0]
-    except Exception:
-        text = "(its text can't be made)"
-    name = type(error).__name__
-    return f"{name}: {text}"[:300] if text else name
 
 
 def check_stream(spec: m.TaskSpec, value: Any) -> None:

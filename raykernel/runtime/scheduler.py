@@ -791,9 +791,7 @@ class Scheduler:
             self.fail(task, _no_group(task))
         for worker in workers:
             if worker.actor is not None:
-                self.actors.bury(
-                    worker.actor, "the actor died because its placement group was removed"
-                )
+                self.actors.bury(worker.actor, reason)
             for task in worker.inflight.values():
                 task.retries = 0
             self.kill(worker)

@@ -1,0 +1,113 @@
+"""What an exception in a worker becomes for other processes: text for people, the exception itself
+for `except`, and whether the task's options ask for another try.
+
+The text shows the user's frames only, in the exception and in those it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from . import messages as m
+from .client import RequestFailed
+from .context import Running
+from .serialize import deserialize, serialize
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+#: Set by the worker: returns the instance of the actor that lives here.
+actor_instance: Callable[[], Any] | None = None
+
+
+def describe(running: Running, error: BaseException) -> m.ErrorRecord:
+    """What went wrong, for another process."""
+    spec = running.spec
+    if isinstance(error, RequestFailed):  # its result found no room
+        return m.ErrorRecord("full", str(error), spec.name, task=spec.id, cell=spec.cell)
+    kind = "task"
+    try:
+        cause = serialize(error).to_bytes()
+    except BaseException:
+        cause = b""
+    else:
+        try:
+            deserialize(cause)
+        except BaseException:  # some pickle well and can't be made again
+            kind, cause = "unreadable", b""
+    return m.ErrorRecord(
+        kind,
+        name=f"{spec.name}.__init__" if spec.kind == m.CREATION else spec.name,
+        pid=os.getpid(),
+        text=text_of(error),
+        cause=cause,
+        cause_repr=summary(error),
+        task=spec.id,
+        actor=spec.actor,
+        actor_repr=_actor_repr(spec, error),
+        cell=spec.cell,
+    )
+
+
+def text_of(error: BaseException) -> str:
+    """The traceback as Python prints it, without this package's frames."""
+    whole = traceback.TracebackException.from_exception(error)
+    seen: set[int] = set()
+    stack: list[traceback.TracebackException | None] = [whole]
+    while stack:
+        part = stack.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        kept = [f for f in part.stack if not f.filename.startswith(_PACKAGE)]
+        part.stack = traceback.StackSummary.from_list(kept)
+        stack += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+    return "".join(whole.format())
+
+
+def _actor_repr(spec: m.TaskSpec, error: BaseException) -> str:
+    try:
+        if spec.kind == m.CREATION:
+            # there is no instance yet that anybody could ask for its own repr
+            return object.__repr__(_in_construction(error.__traceback__))
+        if spec.kind == m.CALL and actor_instance is not None:
+            return repr(actor_instance())
+    except Exception:
+        pass
+    return ""
+
+
+def _in_construction(tb: TracebackType | None) -> Any:
+    """The `self` of the `__init__` that failed. Raises LookupError."""
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if code.co_name == "__init__" and code.co_argcount:
+            return tb.tb_frame.f_locals[code.co_varnames[0]]
+        tb = tb.tb_next
+    raise LookupError("no __init__ in this traceback")
+
+
+def retryable(spec: m.TaskSpec, error: BaseException) -> bool:
+    """Whether the task's options ask for another try after this exception."""
+    which = spec.extra.retry_exceptions if spec.extra is not None else b""
+    if not which or not isinstance(error, Exception):
+        return False
+    if which == b"*":
+        return True
+    try:
+        return isinstance(error, tuple(deserialize(which)))
+    except Exception:
+        return False
+
+
+def summary(error: BaseException) -> str:
+    """The exception in one line."""
+    try:
+        text = str(error).partition("\n")[0]
+    except Exception:
+        text = "(its text can't be made)"
+    name = type(error).__name__
+    return f"{name}: {text}"[:300] if text else name
