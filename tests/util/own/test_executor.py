@@ -59,7 +59,7 @@ def test_map_times_out() -> None:
     gate = make_gate(ray)
     executor = RayExecutor()
     results = executor.map(wait_for, [gate], timeout=0.05)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(concurrent.futures.TimeoutError):
         next(results)
     ray.get(gate.open.remote())
     executor.shutdown()
