@@ -362,7 +362,7 @@ def test_an_actor_with_a_bad_call_goes_on(ray: ModuleType) -> None:
 
 
 def test_an_actor_class_keeps_its_name(ray: ModuleType) -> None:
-    assert make_number(ray).__name__ == "Number" or "Number" in repr(make_number(ray))
+    assert "Number" in str(make_number(ray))
     assert not inspect.isclass(make_number(ray).remote())
 
 

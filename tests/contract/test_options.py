@@ -76,12 +76,6 @@ def test_a_resource_finer_than_a_ten_thousandth_is_a_value_error(engine: ModuleT
     engine.remote(num_cpus=1 / 3)(task)
 
 
-def test_a_gpu_fraction_above_one_is_a_value_error(engine: ModuleType) -> None:
-    with pytest.raises(ValueError, match=r"1\.5|GPU|num_gpus"):
-        engine.remote(num_gpus=1.5)(task)
-    engine.remote(num_gpus=0.5)(task)
-
-
 @pytest.mark.parametrize("name", ["CPU", "GPU"])
 def test_default_resources_have_keywords_of_their_own(engine: ModuleType, name: str) -> None:
     with pytest.raises(ValueError, match="num_cpus"):
@@ -119,16 +113,14 @@ def test_retry_exceptions_takes_exceptions(engine: ModuleType) -> None:
 
 
 def test_remote_takes_a_function_or_a_class(engine: ModuleType) -> None:
-    with pytest.raises(TypeError, match="must be applied"):
-        engine.remote()
-    with pytest.raises(TypeError, match="must be applied"):
-        engine.remote(1)
+    for wrong in ((), (1,), (task, 1)):
+        with pytest.raises((TypeError, AssertionError), match="must be applied"):
+            engine.remote(*wrong)
     with pytest.raises(TypeError):
         engine.remote(num_cpus=1)(5)
 
 
-def test_method_takes_keywords_only(engine: ModuleType) -> None:
-    with pytest.raises((ValueError, AssertionError, TypeError)):
-        engine.method()
-    with pytest.raises((ValueError, AssertionError, TypeError)):
-        engine.method(no_such_option=1)
+def test_method_takes_known_keywords_only(engine: ModuleType) -> None:
+    for wrong in ({"no_such_option": 1}, {"num_cpus": 1}):
+        with pytest.raises((ValueError, AssertionError)):
+            engine.method(**wrong)

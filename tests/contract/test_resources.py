@@ -138,6 +138,29 @@ def test_gpus_are_assigned_and_shown_to_cuda(ray: ModuleType) -> None:
     assert ray.get(both.remote()) == ([0, 1], "0,1")
 
 
+def test_a_gpu_fraction_above_one_is_a_value_error(ray: ModuleType) -> None:
+    @ray.remote
+    def task() -> None:
+        pass
+
+    with pytest.raises(ValueError, match=r"GPU|num_gpus|fraction"):
+        task.options(num_gpus=1.5).remote()
+
+
+def test_gpus_can_be_shared(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
+    @ray.remote(num_gpus=0.5, num_cpus=0)
+    def which(box: list[Any]) -> Any:
+        ray.get(box[0].wait.remote())
+        return [int(i) for i in ray.get_gpu_ids()]
+
+    refs = [which.remote([gate]) for _ in range(4)]
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 4)
+    ray.get(gate.open.remote())
+    assert sorted(ray.get(refs)) == [[0], [0], [1], [1]]
+
+
 def test_an_actor_keeps_its_gpu(ray: ModuleType) -> None:
     @ray.remote(num_gpus=1)
     class Owner:

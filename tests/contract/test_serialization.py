@@ -129,12 +129,6 @@ def test_circular_structures_work(ray: ModuleType) -> None:
     assert back[1] is back
 
 
-def test_shared_structure_stays_shared(ray: ModuleType) -> None:
-    inner = [1]
-    one, two = ray.get(ray.put([inner, inner]))
-    assert one is two
-
-
 def test_functions_and_classes_are_values(ray: ModuleType) -> None:
     echo = make_echo(ray)
     assert ray.get(echo.remote(lambda n: n + 1))(1) == 2
