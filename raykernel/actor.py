@@ -15,11 +15,12 @@ from raykernel.calling import Signature, pack, pack_code
 from raykernel.exceptions import (
     ActorAlreadyExistsError,
     ActorClassInheritanceException,
+    AsyncioActorExit,
     PendingCallsLimitExceeded,
 )
 from raykernel.refs import ObjectRef
 from raykernel.remote import make_refs, result_ids
-from raykernel.runtime import context, resources
+from raykernel.runtime import context, execute, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
 from raykernel.runtime.execute import exit_actor
@@ -31,6 +32,7 @@ _PLACE_OPTIONS = {
     "runtime_env", "scheduling_strategy", "placement_group", "placement_group_bundle_index",
     "placement_group_capture_child_tasks",
 }  # fmt: skip
+execute.asyncio_exit = AsyncioActorExit
 _EVERY_ACTOR = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 
 
@@ -56,7 +58,10 @@ def method(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], Callabl
 class MethodInfo:
     """What a handle knows of a method: how to check and submit a call."""
 
-    __slots__ = ("_function", "_signature", "extra", "is_generator", "name", "options", "returns")
+    __slots__ = (
+        "_function", "_signature", "extra", "invocation", "is_generator", "name", "options",
+        "returns",
+    )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any] | None, static: bool) -> None:
         self.name = name
@@ -66,6 +71,8 @@ class MethodInfo:
             unwrapped
         )
         self.options: dict[str, Any] = getattr(function, "__ray_method_options__", {})
+        #: Set by a decorator of the user's: what `.remote` does with its arguments.
+        self.invocation: Any = getattr(function, "__ray_invocation_decorator__", None)
         self.returns = opts.returns(self.options.get("num_returns"), self.is_generator)
         self.extra = opts.task_extra(self.options)
         self._signature = Signature(function, skip_self=not static) if function else None
@@ -75,12 +82,16 @@ class MethodInfo:
             self._signature.check(args, kwargs)
 
     def __getstate__(self) -> Any:
-        return self.name, self.is_generator, self.options, self.returns, self.extra, self._signature
+        return (
+            self.name, self.is_generator, self.options, self.returns, self.extra, self._signature,
+            self.invocation,
+        )  # fmt: skip
 
     def __setstate__(self, state: Any) -> None:
-        self.name, self.is_generator, self.options, self.returns, self.extra, self._signature = (
-            state
-        )
+        (
+            self.name, self.is_generator, self.options, self.returns, self.extra, self._signature,
+            self.invocation,
+        ) = state  # fmt: skip
         self._function = None
 
 
@@ -122,12 +133,33 @@ class ActorClass:
         self._key = os.urandom(16)
         self._exported: Client | None = None
         self._captured: list[ObjectRef[Any]] = []
-        self._methods = _methods(cls)
-        init = inspect.getattr_static(cls, "__init__", None)
-        plain = init is object.__init__
-        self._signature = None if plain else Signature(cls.__init__, skip_self=True)  # type: ignore[misc]
-        self._is_async = any(_is_async(f) for _, f in inspect.getmembers(cls, inspect.isroutine))
         functools.update_wrapper(self, cls, updated=())
+
+    # looked at when they are needed: a class that refers to itself is not complete yet while its
+    # ActorClass is unpickled
+
+    @functools.cached_property
+    def _methods(self) -> dict[str, MethodInfo]:
+        return _methods(self._cls)
+
+    @functools.cached_property
+    def _signature(self) -> Signature | None:
+        if inspect.getattr_static(self._cls, "__init__", None) is object.__init__:
+            return None
+        return Signature(self._cls.__init__, skip_self=True)  # type: ignore[misc]
+
+    @functools.cached_property
+    def _is_async(self) -> bool:
+        return any(_is_async(f) for _, f in inspect.getmembers(self._cls, inspect.isroutine))
+
+    def __getattr__(self, name: str) -> Any:
+        """The plain class's attributes: constants, class methods and static methods."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._cls, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._cls)})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         raise ActorClassInheritanceException("ActorClass can't be subclassed")
@@ -345,7 +377,7 @@ class ActorHandle:
         return ActorID(self._id)
 
     def __dir__(self) -> list[str]:
-        return [n for n in self._meta.methods if not n.startswith("__")]
+        return ["__init__", *self._meta.methods]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorHandle) and self._id == other._id
@@ -422,6 +454,11 @@ class ActorMethod:
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Call the method. Returns at once, as `RemoteFunction.remote` does."""
+        if self._info.invocation is not None:
+            return self._info.invocation(self._submit)(args, kwargs)
+        return self._submit(args, kwargs)
+
+    def _submit(self, args: Any, kwargs: dict[str, Any]) -> Any:
         handle, info = self._handle, self._info
         engine = context.engine
         client = handle._client

@@ -147,6 +147,10 @@ class ActorUnavailableError(RayActorError):
     base_error_msg = "The actor is temporarily unavailable."
 
 
+class AsyncioActorExit(RayError):
+    """Raised by `exit_actor` in an async actor."""
+
+
 class ActorAlreadyExistsError(ValueError, RayError):
     """There is an actor of that name already."""
 
@@ -203,9 +207,7 @@ class RayTaskError(RayError):
         kind = type(cause)
         if isinstance(cause, RayTaskError):
             return self
-        if issubclass(RayTaskError, kind) or not (
-            issubclass(kind, Exception) or isinstance(cause, BaseExceptionGroup)
-        ):
+        if issubclass(RayTaskError, kind):
             return self
         try:
             made: RayTaskError = _dual(kind)(self)
@@ -329,9 +331,14 @@ def _error(record: ErrorRecord) -> RayError:
             return ActorDiedError(f"{record.message}, {cause}", actor, cause)
         return ActorDiedError(_obituary(record), actor)
     if record.kind == "actor_unavailable":
-        return ActorUnavailableError(_of(record, record.message), actor)
+        text = (
+            f"The actor {actor} ({record.name}) is unavailable: {record.message} The task may or "
+            "may not have been executed on the actor."
+        )
+        return ActorUnavailableError(text, actor)
     if record.kind == "cancelled":
-        return TaskCancelledError(record.task.hex() or None, _sentence(record.message))
+        error = TaskCancelledError(record.task.hex() or None, _sentence(record.message))
+        return _ran(record, record.text, error).as_instanceof_cause() if record.text else error
     if record.kind == "crashed":
         return WorkerCrashedError(_sentence(record.message))
     if record.kind == "setup":
@@ -364,6 +371,11 @@ def _task_error(record: ErrorRecord) -> RayTaskError:
     if isinstance(cause, RayTaskError):  # it came out of a `get` in the task
         cause = cause.cause
     text = record.text.removeprefix("Traceback (most recent call last):\n")
+    return _ran(record, text, cause)
+
+
+def _ran(record: ErrorRecord, text: str, cause: BaseException) -> RayTaskError:
+    """The error of a task that had begun to run."""
     return RayTaskError(
         record.name, text, cause, "", record.pid, "127.0.0.1", record.actor_repr,
         record.actor.hex() or None, record.via,
@@ -376,10 +388,6 @@ def _obituary(record: ErrorRecord) -> str:
         lines.append(f"pid: {record.pid}")
     about = "".join(f"\n\t{line}" for line in lines)
     return f"{ActorDiedError.base_error_msg}{about}\n{_sentence(record.message)}"
-
-
-def _of(record: ErrorRecord, message: str) -> str:
-    return f"{record.name}: {message}" if record.name else _sentence(message)
 
 
 def _sentence(text: str) -> str:

@@ -184,21 +184,26 @@ class ActorTable:
             return  # let the constructor finish: it was asked for
         if actor.worker is not None and not actor.worker.inflight:
             self._out.append(Send(actor.worker.id, Exit("no handle left")))
-            self.bury(actor, "the actor went out of scope: all handles to it are gone", kill=False)
+            self.bury(
+                actor,
+                "The actor is dead because all references to the actor were removed.",
+                kill=False,
+            )
 
     def kill(self, actor: Actor, no_restart: bool) -> None:
         if actor.state is ActorState.DEAD:
             return
         if no_restart:
-            self.bury(actor, "the actor was killed by `ray.kill`")
+            self.bury(actor, "The actor is dead because it was killed by `ray.kill`.")
         elif actor.worker is not None:
             self._out.append(SignalWorker(actor.worker.id, signal.SIGKILL))
 
-    def exited(self, actor: Actor) -> None:
+    def exited(self, actor: Actor, reason: str = "") -> None:
         """It leaves of its own will (`exit_actor()`): never restarted, queued calls dropped. Those
         that run beside the one that said so may still end well."""
         if actor.state is not ActorState.DEAD:
-            self.bury(actor, "the actor exited by itself (`exit_actor()`)", kill=False)
+            text = worker_died(reason or "exit_actor() is called.", intended=True)
+            self.bury(actor, text, kill=False)
 
     def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
         if record.kind != "unschedulable":
@@ -228,6 +233,7 @@ class ActorTable:
         if worker is not None and kill:
             calls = [t for t in worker.inflight.values() if t is not creation] + calls
             self._out.append(SignalWorker(worker.id, signal.SIGKILL))
+            self.owner_gone(worker)  # no call of theirs may overtake the news
         for task in calls:
             if task.ended == 0.0:
                 self._core.fail(task, actor.death)
@@ -260,9 +266,7 @@ class ActorTable:
                     self._core.fail(task, self.death_of(actor, actor.id))
             return
         if actor.restarts_left == 0 or actor.ending:
-            record = self._record(
-                actor, "actor_died", f"the actor died unexpectedly: its process {reason}"
-            )
+            record = self._record(actor, "actor_died", worker_died(f"The process {reason}."))
             for task in tasks:
                 if task is not actor.creation:
                     self._core.fail(task, record)
@@ -309,7 +313,8 @@ class ActorTable:
         for actor in list(self.actors.values()):
             mortal = actor.owner == client.id and not actor.options.detached
             if mortal and actor.state is not ActorState.DEAD:
-                self.bury(actor, "the actor ended because its owner's process did")
+                owner = f"Owner Id: {actor.owner.hex()} Owner's worker process has ended."
+                self.bury(actor, f"The actor is dead because its owner has died. {owner}")
 
     # -- errors --------------------------------------------------------------------------------
 
@@ -317,14 +322,12 @@ class ActorTable:
         if actor is not None and actor.death is not None:
             return actor.death
         return ErrorRecord(
-            "actor_died", "the actor is not known: its session is over", actor=actor_id
+            "actor_died", "The actor is not known: its session is over.", actor=actor_id
         )
 
-    def _unavailable(
-        self, actor: Actor, reason: str = "died and is being restarted"
-    ) -> ErrorRecord:
+    def _unavailable(self, actor: Actor, reason: str = "died") -> ErrorRecord:
         return self._record(
-            actor, "actor_unavailable", f"the actor is unavailable: its process {reason}"
+            actor, "actor_unavailable", f"its process {reason}. The actor is being restarted."
         )
 
     def _record(self, actor: Actor, kind: str, message: str) -> ErrorRecord:
@@ -337,3 +340,12 @@ class ActorTable:
             actor=actor.id,
             cell=actor.creation.spec.cell,
         )
+
+
+def worker_died(detail: str, intended: bool = False) -> str:
+    """What became of an actor whose process has ended, in Ray's words."""
+    kind = "INTENDED_USER_EXIT" if intended else "SYSTEM_ERROR"
+    return (
+        "The actor is dead because its worker process has died. "
+        f"Worker exit type: {kind} Worker exit detail: {detail}"
+    )

@@ -61,8 +61,6 @@ class Concurrent:
 
     def _call(self, running: Running, values: list[m.Value]) -> Any:
         """Load the arguments and call the method; raises what that raises."""
-        from .worker import actor_method
-
         extra = running.spec.extra
         if extra is not None and extra.concurrency_group not in self.groups:
             raise ValueError(
@@ -70,7 +68,7 @@ class Concurrent:
                 f"there are {sorted(filter(None, self.groups))}"
             )
         args, kwargs = execute.arguments(self.worker.client, running.spec, values)
-        running.function = actor_method(self.worker.instance, running.spec.method)
+        running.function = self.worker.function(running.spec)
         return running.function(*args, **kwargs)
 
 
@@ -169,7 +167,12 @@ class Async(Concurrent):
                 started = time.time()
                 if spec.id in self.cancelled:
                     raise asyncio.CancelledError
-                value = self._call(running, values)
+                if spec.kind == m.CREATION:
+                    self.worker.thread = threading.get_ident()
+                    self.worker.born(spec, self._call(running, values))
+                    value = None
+                else:
+                    value = self._call(running, values)
                 if spec.returns == m.STREAMING:
                     outcome = await self._stream(running, value)
                 else:

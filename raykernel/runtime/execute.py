@@ -24,12 +24,19 @@ from .serialize import deserialize, serialize
 from .wire import encode_one
 
 
-class ActorExit(BaseException):
+class ActorExit(SystemExit):
     """Raised by `exit_actor` inside an actor's method."""
 
 
+#: What `exit_actor` raises in an async actor, where SystemExit would end the loop. The API sets it.
+asyncio_exit: type[BaseException] = ActorExit
+
+#: Set by the worker: the actor that lives here is to leave.
+actor_leaves: Callable[[], None] | None = None
+
+
 def exit_actor() -> NoReturn:
-    """End this actor after the running call, whether or not that catches `ActorExit`.
+    """End this actor after the running call, whether or not that catches what this raises.
 
     Raises TypeError outside an actor.
     """
@@ -37,7 +44,12 @@ def exit_actor() -> NoReturn:
     if running is None or not running.spec.actor:
         raise TypeError("exit_actor API is called on a non-actor worker.")
     running.exiting = True
-    raise ActorExit
+    extra = context.creation.extra if context.creation is not None else None
+    if extra is None or extra.actor is None or not extra.actor.is_async:
+        raise ActorExit
+    if actor_leaves is not None:
+        actor_leaves()  # the call this belongs to may be long over
+    raise asyncio_exit
 
 
 class Functions:
@@ -168,6 +180,8 @@ def stream_end(spec: m.TaskSpec, count: int, started: float) -> m.TaskFinished:
 def success(client: Client, running: Running, value: Any, started: float) -> m.TaskFinished:
     """The outcome of a call that returned. What can't be sent makes it a failure."""
     ended = time.time()
+    if running.exiting:  # and it caught what `exit_actor` raised
+        return m.TaskFinished(running.spec.id, [], "exit", started=started, ended=ended)
     try:
         values = results(client, running, value)
     except BaseException as error:
@@ -179,14 +193,15 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
 leave: Callable[[int], NoReturn] = os._exit
 
 
-def _quit(spec: m.TaskSpec, error: SystemExit) -> None:
+def _quit(running: Running, error: SystemExit) -> None:
     """`sys.exit` ends the process, as it does in any program. Returns for an actor that exits with
     code 0: that is the same as `exit_actor()`."""
     code = error.code
     if not isinstance(code, int):
         code = 0 if code is None else 1
-    if code or spec.kind == m.TASK:
+    if code or running.spec.kind == m.TASK:
         leave(code & 0xFF)
+    running.exiting = True
 
 
 def failure(
@@ -195,13 +210,13 @@ def failure(
     """The outcome of a call that raised; `cancelled` if that was what it was asked to do."""
     spec = running.spec
     ended = time.time()
-    if cancelled or (running.cancelled and isinstance(error, KeyboardInterrupt)):
-        return m.TaskFinished(spec.id, [], "cancelled", started=started, ended=ended)
-    if isinstance(error, SystemExit):
-        _quit(spec, error)
-    if isinstance(error, (ActorExit, SystemExit)):
-        values = [m.Value(return_id(spec.id, 1), pickle.dumps(None, 5))]
-        return m.TaskFinished(spec.id, values, "exit", started=started, ended=ended)
+    if cancelled or isinstance(error, KeyboardInterrupt):
+        value = m.Value(b"", encode_one(failures.interrupted(running, error)), error=True)
+        return m.TaskFinished(spec.id, [value], "cancelled", started=started, ended=ended)
+    if isinstance(error, SystemExit) and not running.exiting:
+        _quit(running, error)
+    if running.exiting:
+        return m.TaskFinished(spec.id, [], "exit", started=started, ended=ended)
     record = failures.describe(running, error)
     return m.TaskFinished(
         spec.id, [m.Value(b"", encode_one(record), error=True)], "error",

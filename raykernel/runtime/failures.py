@@ -52,6 +52,28 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
     )
 
 
+def interrupted(running: Running, error: BaseException) -> m.ErrorRecord:
+    """The error of a call that was cancelled while it ran: with the place where that struck."""
+    spec = running.spec
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _ours(f.filename)]
+    place = "".join(traceback.format_list(frames))
+    return m.ErrorRecord(
+        "cancelled",
+        f"the task {spec.name} was cancelled",
+        name=spec.name,
+        pid=os.getpid(),
+        text=f"{place}ray.exceptions.TaskCancelledError: the task {spec.name} was cancelled",
+        task=spec.id,
+        actor=spec.actor,
+        actor_repr=_actor_repr(spec, error),
+        cell=spec.cell,
+    )
+
+
+def _ours(filename: str) -> bool:
+    return filename.startswith(_PACKAGE)
+
+
 def text_of(error: BaseException) -> str:
     """The traceback as Python prints it, without this package's frames."""
     whole = traceback.TracebackException.from_exception(error)
@@ -62,7 +84,7 @@ def text_of(error: BaseException) -> str:
         if part is None or id(part) in seen:
             continue
         seen.add(id(part))
-        kept = [f for f in part.stack if not f.filename.startswith(_PACKAGE)]
+        kept = [f for f in part.stack if not _ours(f.filename)]
         part.stack = traceback.StackSummary.from_list(kept)
         stack += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
     return "".join(whole.format())

@@ -385,7 +385,9 @@ class Scheduler:
                 values = [self._stream_end(task)]
             self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
-            self._end(task, TaskEvent.CANCELLED, self._spread(task, cancelled(task)), worker)
+            errors = [self._copies(task, value) for value in message.values]
+            values = errors[0] if errors else self._spread(task, cancelled(task))
+            self._end(task, TaskEvent.CANCELLED, values, worker)
         elif status == "exit" and worker.actor is not None:
             self._abandon(worker, message.values)
             actor = worker.actor
@@ -740,7 +742,7 @@ class Scheduler:
 
     def _actor_exited(self, worker: Worker, message: m.ActorExited) -> None:
         if worker.actor is not None:
-            self.actors.exited(worker.actor)
+            self.actors.exited(worker.actor, message.reason)
 
     def _wrote(self, worker: Worker, message: m.Wrote) -> None:
         for client in self.clients.values():

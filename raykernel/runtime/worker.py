@@ -19,7 +19,9 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections import deque
 from types import FrameType
 from typing import Any, NoReturn
@@ -37,6 +39,7 @@ from .settings import Settings
 from .taskio import Outbox, TaskStream
 
 _FLUSH = 0.001  # results wait for company at most this long
+_LAST_WORDS = 30.0  # seconds for `__ray_shutdown__` and exit handlers
 
 
 class _Client(Client):
@@ -80,6 +83,8 @@ class Worker:
         self.outbox = Outbox(self.client.post)
         failures.actor_instance = lambda: self.instance
         execute.leave = self.leave
+        execute.actor_leaves = self.exit_actor
+        self.thread = threading.get_ident()  # whose waiting frees the CPU
         signal.signal(POKE, self._poked)
 
     # -- messages ------------------------------------------------------------------------------
@@ -89,7 +94,11 @@ class Worker:
         client, inbox = self.client, self.inbox
         while True:
             if inbox:
-                self._start(inbox.popleft())
+                try:
+                    message = inbox.popleft()
+                except IndexError:  # another thread's `exit_actor` cleared it
+                    continue
+                self._start(message)
                 continue
             if self.leaving and (self.concurrent is None or self.concurrent.idle()):
                 break
@@ -175,10 +184,10 @@ class Worker:
     # -- blocking ------------------------------------------------------------------------------
 
     def before_wait(self) -> None:
-        if self.concurrent is not None or not guard.is_main_thread():
+        if threading.get_ident() != self.thread:
             return
         self.blocked += 1
-        if self.blocked == 1 and self.running is not None:
+        if self.blocked == 1:
             waiting = list(self.inbox) if self.instance is None else []
             if waiting:
                 self.inbox.clear()
@@ -186,10 +195,10 @@ class Worker:
             self.client.flush()
 
     def after_wait(self) -> None:
-        if self.concurrent is not None or not guard.is_main_thread():
+        if threading.get_ident() != self.thread:
             return
         self.blocked -= 1
-        if self.blocked == 0 and self.running is not None:
+        if self.blocked == 0:
             self.client.queue(m.Unblocked())
             self.client.flush()
 
@@ -200,18 +209,26 @@ class Worker:
         running = Running(spec, message.attempt, message.gpus)
         if message.gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))
-        if self.concurrent is not None and spec.kind == m.CALL:
-            self.concurrent.start(running, message.values)
-            return
+        if spec.kind == m.CALL:
+            if self.concurrent is not None:
+                self.concurrent.start(running, message.values)
+                return
+        else:
+            if spec.extra is not None and spec.extra.capture:
+                context.captured = spec.extra.group
+            if spec.kind == m.CREATION:
+                context.creation = spec
+                options = spec.extra.actor if spec.extra is not None else None
+                if options is not None and options.is_async:  # its constructor too runs in its loop
+                    self._host(options)
+                    assert self.concurrent is not None
+                    self.concurrent.start(running, message.values)
+                    return
         self._flush_before(spec)
         if spec.resources != self._sized and self.sizes_threads and spec.function:
             self._size(spec)
         client = self.client
         self.running = running
-        if spec.kind == m.CREATION:
-            context.creation = spec
-        if spec.kind != m.CALL and spec.extra is not None and spec.extra.capture:
-            context.captured = spec.extra.group
         context.set_main(running)
         context.enter(running)
         started = time.time()
@@ -220,7 +237,7 @@ class Worker:
             try:
                 self.in_user_code = True
                 args, kwargs = execute.arguments(client, spec, message.values)
-                function = running.function = self._function(spec)
+                function = running.function = self.function(spec)
                 if spec.returns == m.STREAMING:
                     outcome = self._stream(running, function(*args, **kwargs))
                 else:
@@ -235,7 +252,7 @@ class Worker:
             del error
         else:
             if spec.kind == m.CREATION:
-                self._born(spec, value)
+                self.born(spec, value)
             if outcome is None:
                 outcome = execute.success(client, running, value, started)
         self.running = None
@@ -273,7 +290,8 @@ class Worker:
             self.client.flush()
             self._last_sent = now
 
-    def _function(self, spec: m.TaskSpec) -> Any:
+    def function(self, spec: m.TaskSpec) -> Any:
+        """What a task calls. Raises what loading it raises."""
         if spec.kind == m.CALL:
             return actor_method(self.instance, spec.method)
         what = "The remote function"
@@ -308,27 +326,49 @@ class Worker:
 
     # -- actors --------------------------------------------------------------------------------
 
-    def _born(self, spec: m.TaskSpec, instance: Any) -> None:
+    def born(self, spec: m.TaskSpec, instance: Any) -> None:
+        """The constructor has run."""
         self.instance = instance
         assert spec.extra is not None
         assert spec.extra.actor is not None
+        if self.concurrent is None:
+            self._host(spec.extra.actor)
+        if self.concurrent is not None:
+            self.thread = 0  # some calls wait, others run: the CPU stays here
+
+    def _host(self, options: m.ActorOptions) -> None:
         self.guard.wake_fd()
-        self.concurrent = make_concurrent(spec.extra.actor, self)
+        self.concurrent = make_concurrent(options, self)
 
     def leave(self, code: int) -> NoReturn:
         """End this process in the middle of a task. Called by whichever thread runs that."""
-        atexit._run_exitfuncs()
-        self.outbox.send()
-        self.client.flush()
+        self.close()
         os._exit(code)
 
     def exit_actor(self) -> None:
-        """The actor leaves of its own will: say so, and go once that is sent."""
+        """The actor leaves of its own will: say so, and go once that is sent. From any thread."""
+        if self.leaving:
+            return
         self.client.queue(m.ActorExited())
         self.client.flush()
         self.inbox.clear()
         self.leaving = "exit_actor"
         self.guard.note()  # the main thread may be waiting for messages
+
+    def close(self) -> None:
+        """The process's last words, in order: the actor's, the program's, ours."""
+        timer = threading.Timer(_LAST_WORDS, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+        farewell = getattr(self.instance, "__ray_shutdown__", None)
+        if farewell is not None:
+            try:
+                farewell()
+            except Exception:
+                traceback.print_exc()
+        atexit._run_exitfuncs()
+        self.outbox.send()
+        self.client.flush()
 
 
 def actor_method(instance: Any, name: str) -> Any:
@@ -381,9 +421,7 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
     sys.stderr = TaskStream(worker.outbox, "stderr", 2)
     try:
         worker.run()
-        atexit._run_exitfuncs()
-        worker.outbox.send()
-        worker.client.flush()
+        worker.close()
     except ConnectionLost:
         pass
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -410,3 +411,127 @@ def test_finished_calls_are_not_replayed_after_a_restart(ray: ModuleType) -> Non
     os.kill(ray.get(worker.pid.remote()), signal.SIGKILL)
     ray.get(worker.work.remote(3))
     assert ray.get(counter.list.remote()) == [0, 1, 2, 3]
+
+
+def test_ray_shutdown_runs_before_atexit_when_an_actor_leaves(
+    ray: ModuleType, tmp_path: Any
+) -> None:
+    @ray.remote
+    class Leaver:
+        def __init__(self, path: str) -> None:
+            import atexit
+
+            self.path = path
+            atexit.register(self.note, "atexit")
+
+        def note(self, word: str) -> None:
+            with open(self.path, "a") as file:
+                file.write(word + "\n")
+
+        def __ray_shutdown__(self) -> None:
+            self.note("shutdown")
+
+        def ready(self) -> None:
+            pass
+
+    def words(name: str) -> list[str]:
+        path = tmp_path / name
+        return path.read_text().split() if path.exists() else []
+
+    dropped = Leaver.remote(str(tmp_path / "dropped"))
+    ray.get(dropped.ready.remote())
+    del dropped
+    wait_until(lambda: words("dropped") == ["shutdown", "atexit"])
+
+    told = Leaver.remote(str(tmp_path / "told"))
+    told.__ray_terminate__.remote()
+    wait_until(lambda: words("told") == ["shutdown", "atexit"])
+
+
+def test_an_async_actors_background_task_may_end_it(ray: ModuleType) -> None:
+    @ray.remote
+    class Leaver:
+        def __init__(self) -> None:
+            import asyncio
+
+            self.task = asyncio.create_task(self.leave())
+
+        async def leave(self) -> None:
+            ray.actor.exit_actor()
+
+    actor = Leaver.remote()
+
+    def ended() -> bool:
+        try:
+            ray.get(actor.__ray_ready__.remote())
+        except ray.exceptions.ActorDiedError:
+            return True
+        return False
+
+    wait_until(ended)
+
+
+def test_the_error_says_how_an_actor_died(ray: ModuleType) -> None:
+    killed = lasting(ray)
+    ray.kill(killed)
+    with pytest.raises(ray.exceptions.ActorDiedError, match=r"was killed by `ray\.kill`") as error:
+        ray.get(killed.__ray_ready__.remote())
+    assert error.value.actor_id == killed._actor_id.hex()
+
+    left = lasting(ray)
+    with pytest.raises(ray.exceptions.ActorDiedError, match="INTENDED_USER_EXIT"):
+        ray.get(left.leave.remote())
+
+    quits = lasting(ray)
+    with pytest.raises(ray.exceptions.ActorDiedError, match="its worker process has died"):
+        ray.get(quits.quit.remote(1))
+
+
+def lasting(ray: ModuleType) -> Any:
+    """An actor that leaves when it is told to."""
+
+    @ray.remote
+    class Leaver:
+        def leave(self) -> None:
+            ray.actor.exit_actor()
+
+        def quit(self, code: int) -> None:
+            sys.exit(code)
+
+    return Leaver.remote()
+
+
+def test_an_actor_class_that_refers_to_itself_can_travel(ray: ModuleType) -> None:
+    @ray.remote
+    class Node:
+        def child(self) -> Any:
+            return Node.remote()
+
+        def name(self) -> str:
+            return "node"
+
+    child = ray.get(Node.remote().child.remote())
+    assert "name" in dir(child)
+
+
+def test_a_methods_invocation_can_be_decorated(ray: ModuleType) -> None:
+    def twice(invoke: Any) -> Any:
+        return lambda args, kwargs: (invoke([args[0], args[0]], {}), kwargs)
+
+    def sum_first(method: Any) -> Any:
+        def run(self: Any, a: int, b: int) -> Any:
+            return method(self, a + b)
+
+        run.__ray_invocation_decorator__ = twice  # type: ignore[attr-defined]
+        return run
+
+    @ray.remote
+    class Adder:
+        @sum_first
+        def add(self, x: int) -> int:
+            return x + 1
+
+    adder = Adder.remote()
+    ref, extra = adder.add.remote(3, word="more")
+    assert extra == {"word": "more"}
+    assert ray.get(ref) == 7

@@ -302,3 +302,18 @@ def test_cancelled_tasks_give_their_resources_back(ray: ModuleType) -> None:
     later = next_one.remote()
     ray.cancel(ref)
     assert ray.get(later) == "ran"
+
+
+def test_what_was_cancelled_while_it_ran_says_where(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
+    @ray.remote
+    def stuck(gate: Any) -> None:
+        ray.get(gate.wait.remote())
+
+    ref = stuck.remote(gate)
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError, match="in stuck") as error:
+        ray.get(ref)
+    assert isinstance(error.value, ray.exceptions.RayTaskError)
