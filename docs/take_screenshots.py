@@ -15,13 +15,14 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import FloatRect, expect
 
-from tests.browser.lab import PATIENCE, NotebookPage, browsing, find_chromium, serving
+from tests.browser.lab import PATIENCE, NotebookPage, browsing, find_chromium, serving, until
 
 PICTURE = Path(__file__).parent / "notebook.png"
 WIDTH = 960  # CSS pixels; twice as many in the picture
 MARGIN = 12
-#: What the block says of the gradients when the picture is taken.
+#: What the block says of the gradients when the picture is taken, and the plot's steps.
 MOMENT = "18 done · 6 running · 12 waiting"
+STEPS_DRAWN = 3
 
 START = """\
 %load_ext raykernel
@@ -40,7 +41,7 @@ def load(part):                          # a function becomes a task
     return x, np.sin(x) + np.cos(4 * x) / 2 + random.normal(0, 0.15, 50)
 
 def gradient(weights, data):
-    time.sleep(1)                        # as if the model were large
+    time.sleep(2)                        # as if the model were large
     x, y = data
     return waves(x).T @ (waves(x) @ weights - y) / len(x)
 
@@ -95,6 +96,13 @@ def main() -> None:
             book.run(number)
             book.wait_until_idle()
         running = book.run(3)
+        drawn: set[str | None] = set()  # first the empty plot
+
+        def far_enough() -> bool:
+            drawn.add(running.locator(".jp-OutputArea-output img").get_attribute("src"))
+            return len(drawn) == 1 + STEPS_DRAWN
+
+        until(far_enough, "the training did not get there")
         expect(running.get_by_role("progressbar", name="gradient")).to_have_attribute(
             "aria-valuetext", MOMENT, timeout=PATIENCE * 1000
         )

@@ -251,7 +251,6 @@ class NotebookPage:
 
     def save(self) -> None:
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        self._wait(f"{_PANEL}.context.model.dirty === false")
 
     def wait_until_idle(self, seconds: float = PATIENCE) -> None:
         """Wait until every cell that was asked for has run."""

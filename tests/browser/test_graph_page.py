@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from raykernel.runtime.events import (
     ACTOR,
@@ -24,18 +24,9 @@ from raykernel.widgets import graph, svg
 from raykernel.widgets.model import GraphModel
 from raykernel.widgets.picture import SIZES
 from raykernel.widgets.style import LOOKS
+from tests.browser.lab import browsing
 
 HERE = Path(graph.__file__).parent
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 #: A model with anywidget's interface that records what the module sends.
 SETUP = """
@@ -67,10 +58,8 @@ async ([source, state, frames]) => {
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with browsing(chromium) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
