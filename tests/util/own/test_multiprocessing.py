@@ -84,3 +84,12 @@ def test_a_pool_stays_where_it_is() -> None:
 def test_refs_among_the_arguments_count_as_their_values() -> None:
     with Pool(1) as pool:
         assert pool.map(abs, [ray.put(-1), ray.put(-2)]) == [1, 2]
+
+
+def test_a_task_can_have_a_pool() -> None:
+    @ray.remote
+    def inner() -> list[int]:
+        with Pool(2) as pool:
+            return pool.map(abs, [-1, -2, -3])
+
+    assert ray.get(inner.remote(), timeout=60) == [1, 2, 3]
