@@ -297,7 +297,10 @@ class ActorTable:
 
     def retry_call(self, task: Task) -> None:
         """A call failed with an exception that is to be retried: it goes first in its line."""
-        actor = self.actors[task.spec.actor]
+        actor = self.actors.get(task.spec.actor)
+        if actor is None or actor.state is ActorState.DEAD:  # it exits, this call ran on
+            self._core.fail(task, self.death_of(actor, task.spec.actor))
+            return
         self._line_up_first(actor, task)
         self.pump(actor)
 

@@ -197,13 +197,11 @@ class ObjectTable:
         self._unpin(object_id, 1)
 
     def _unpin(self, object_id: bytes, n: int) -> None:
-        entry = self.objects.get(object_id)
-        if entry is not None:
-            entry.pins -= n
-            return
-        left = self._pins[object_id] - n
-        if left:
-            self._pins[object_id] = left
+        pins = self._pins.get(object_id)
+        if pins is None:
+            self.objects[object_id].pins -= n
+        elif pins > n:  # (there may be a lost object of this id by now: the pins aren't its)
+            self._pins[object_id] = pins - n
         else:
             del self._pins[object_id]
             self.free_block(self._blocks.pop(object_id))
