@@ -312,10 +312,11 @@ class Scheduler:
         """An argument of `task` has its value."""
         if task.ended:
             return
-        task.missing -= 1
-        if value.error:
+        if value.error:  # it stays short of this argument, whatever else comes in this turn
             self._failing.append((task, self._inherited(task, value)))
-        elif task.missing == 0 and task.state is TaskState.WAITING:
+            return
+        task.missing -= 1
+        if task.missing == 0 and task.state is TaskState.WAITING:
             if task.spec.kind == m.CALL:
                 self.actors.arguments_ready(task)
             else:
