@@ -88,8 +88,8 @@ _NOT_OFFERED = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "util":  # imported when it is used
-        return importlib.import_module("raykernel.util")
+    if name in ("cloudpickle", "util"):  # imported when they are used
+        return importlib.import_module(f"raykernel.{name}")
     hint = _NOT_OFFERED.get(name)
     raise AttributeError(
         f"module 'raykernel' has no attribute {name!r}" + (f" ({hint})" if hint else "")

@@ -35,6 +35,7 @@ NAMES = [
     "exceptions",
     "runtime_env",
     "runtime_context",
+    "cloudpickle",
     "util",
     "__version__",
 ]

@@ -53,6 +53,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.actor",
         "raykernel.api",
         "raykernel.calling",
+        "raykernel.cloudpickle",
         "raykernel.generators",
         "raykernel.options",
         "raykernel.placement",
@@ -242,6 +243,8 @@ def test_nothing_is_imported_that_is_not_declared() -> None:
     }
     # Of the extras: imported when used, or by modules which the command line imports when used.
     optional = {
+        "dask",
+        "joblib",
         "jupyter_client",
         "nbclient",
         "nbconvert",
