@@ -311,6 +311,11 @@ def remote(*args: Any, **options: Any) -> Any:
 
 
 def _make_remote(thing: Any, options: dict[str, Any]) -> RemoteFunction | ActorClass:
+    if isinstance(thing, (RemoteFunction, ActorClass)):
+        raise TypeError(
+            "The @ray.remote decorator must be applied to either a function or a class, not to "
+            f"{thing!r}, which is remote already."
+        )
     if inspect.isclass(thing):
         return ActorClass(thing, options)
     if inspect.isroutine(thing) or callable(thing):

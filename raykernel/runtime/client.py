@@ -150,28 +150,30 @@ class Client:
                     return
 
     def _fold(self, out: list[Any]) -> list[Any]:
-        """Gather runs of single ids into messages, in order; forget what has no ref left."""
+        """Gather runs of single ids into messages, in order; forget what has no ref left.
+
+        `_extra` counts the instances that came by unpickling. Of an object made elsewhere these are
+        all; of one made here the first instance, which nobody counts, may live besides.
+        """
         messages: list[Any] = []
         released: list[bytes] = []
         unpinned: list[bytes] = []
+        gone: dict[bytes, None] = {}
         for item in out:
             kind = type(item)
             if kind is bytes:
                 released.append(item)
                 extra = self._extra.get(item)
                 if extra is None:
-                    value = self._values.pop(item, None)
+                    gone[item] = None
                     self._wanted.discard(item)
-                    if value is not None and value.offset >= 0:
-                        if item in self._views:
-                            # its finalizer may queue the unpin while we are at it: next time
-                            del self._views[item]
-                        else:
-                            unpinned.append(item)
                 elif extra > 1:
                     self._extra[item] = extra - 1
                 else:
                     del self._extra[item]
+                    if not item.startswith(self.ids.prefix):
+                        gone[item] = None
+                        self._wanted.discard(item)
             elif kind is tuple:
                 unpinned.append(item[0])
             else:
@@ -181,11 +183,22 @@ class Client:
                 if kind is _Plus:
                     plain = bytes(item)
                     self._extra[plain] = self._extra.get(plain, 0) + 1
+                    gone.pop(plain, None)
                     messages.append(m.AddRef([plain]))
                 else:
+                    if kind is m.Want:  # by an instance made after the last one before it went
+                        self._wanted.update(i for i in item.ids if i not in self._values)
                     messages.append(item)
         if released:
             messages.append(m.Release(released))
+        for object_id in gone:
+            value = self._values.pop(object_id, None)
+            if value is not None and value.offset >= 0:
+                if object_id in self._views:
+                    # its finalizer may queue the unpin while we are at it: next time
+                    del self._views[object_id]
+                else:
+                    unpinned.append(object_id)
         if unpinned:
             messages.append(m.Unpin(unpinned))
         return messages
@@ -583,7 +596,8 @@ class _Sink:
 
 
 class _IoThread:
-    """Flushes what was left queued and, in a driver, reads when nobody else does."""
+    """Flushes what was left queued, and reads when nobody else does: in a driver always, in a
+    worker while somebody waits for a callback."""
 
     def __init__(self, client: Client, reads: bool) -> None:
         self.flushing = False
@@ -603,8 +617,8 @@ class _IoThread:
         self._rouse()
 
     def attend(self) -> None:
-        """Somebody waits for a callback: read at once. (While callbacks are open, the thread
-        doesn't step aside.)"""
+        """Somebody waits for a callback: read at once. While callbacks are open, the thread
+        doesn't step aside."""
         self._rouse()
 
     def _rouse(self) -> None:
@@ -628,8 +642,7 @@ class _IoThread:
         client = self._client
         poller = select.poll()
         poller.register(self._socks[0], select.POLLIN)
-        if self._reads:
-            poller.register(client._sock, select.POLLIN)
+        poller.register(client._sock, select.POLLIN)
         turn = client._turn
         while not self._stop and not client.closed:
             if self.flushing:
@@ -639,15 +652,11 @@ class _IoThread:
                 client.flush()
             others = client._turn != turn
             turn = client._turn
-            if self._reads and others and not client._callbacks:
-                # somebody else has been reading: look again in a while
-                self._wake.wait(_STEP_ASIDE)
+            if not client._callbacks and (others or not self._reads):
+                # somebody else has been reading, or will: look again in a while
+                self._wake.wait(_STEP_ASIDE if self._reads else _IDLE_POLL)
                 self._wake.clear()
-                continue
-            if not self._reads:
-                self._wake.wait(_IDLE_POLL)
-                self._wake.clear()
-                if client._out:
+                if client._out and not self.flushing:
                     client.flush()
                 continue
             self._polling = True

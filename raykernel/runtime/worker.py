@@ -165,6 +165,8 @@ class Worker:
         if self.running is not None and self.running.spec.id == task:
             self.cancelled = task
             self.running.cancelled = True
+            if not guard.is_main_thread():  # the signal may have come before these news
+                os.kill(os.getpid(), POKE)
 
     def _recall(self) -> None:
         """The running task takes long: send what is done, hand back what has not started."""
