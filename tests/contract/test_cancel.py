@@ -119,26 +119,24 @@ def test_an_async_actors_call_gets_cancelled_error(ray: ModuleType) -> None:
     assert ray.get(patient.state.remote()) == (1, ["cancelled"])
 
 
-def test_a_queued_actor_call_never_runs(ray: ModuleType) -> None:
+def test_an_actors_call_that_waits_for_its_arguments_never_runs(ray: ModuleType) -> None:
     gate, counter = make_gate(ray), make_counter(ray)
 
     @ray.remote
     class Worker:
-        def wait(self, box: list[Any]) -> Any:
-            return ray.get(box[0].wait.remote())
-
-        def work(self) -> None:
+        def work(self, _: Any) -> None:
             ray.get(counter.add.remote())
 
+        def ping(self) -> str:
+            return "pong"
+
     worker = Worker.remote()
-    first = worker.wait.remote([gate])
-    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
-    second = worker.work.remote()
-    ray.cancel(second)
-    ray.get(gate.open.remote())
-    assert ray.get(first) == "open"
+    ref = worker.work.remote(gate.wait.remote())
+    ray.cancel(ref)
     with pytest.raises(ray.exceptions.TaskCancelledError):
-        ray.get(second)
+        ray.get(ref)
+    ray.get(gate.open.remote())
+    assert ray.get(worker.ping.remote()) == "pong"
     assert ray.get(counter.value.remote()) == 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import raykernel as ray
-from tests.contract.signals import make_counter, wait_until
+from tests.contract.signals import make_counter, make_gate, wait_until
 
 pytestmark = pytest.mark.parametrize("engine_name", ["raykernel"], scope="module", indirect=False)
 
@@ -132,3 +132,26 @@ def test_shared_structure_stays_shared() -> None:
     inner = [1]
     one, two = ray.get(ray.put([inner, inner]))
     assert one is two
+
+
+def test_a_queued_actor_call_never_runs() -> None:
+    gate, counter = make_gate(ray), make_counter(ray)
+
+    @ray.remote
+    class Worker:
+        def wait(self, box: list[Any]) -> Any:
+            return ray.get(box[0].wait.remote())
+
+        def work(self) -> None:
+            ray.get(counter.add.remote())
+
+    worker = Worker.remote()
+    first = worker.wait.remote([gate])
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
+    second = worker.work.remote()
+    ray.cancel(second)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(second, timeout=20)
+    ray.get(gate.open.remote())
+    assert ray.get(first) == "open"
+    assert ray.get(counter.value.remote()) == 0

@@ -116,8 +116,6 @@ def test_remote_takes_a_function_or_a_class(engine: ModuleType) -> None:
     for wrong in ((), (1,), (task, 1)):
         with pytest.raises((TypeError, AssertionError), match="must be applied"):
             engine.remote(*wrong)
-    with pytest.raises(TypeError):
-        engine.remote(num_cpus=1)(5)
 
 
 def test_method_takes_known_keywords_only(engine: ModuleType) -> None:
