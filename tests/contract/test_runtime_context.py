@@ -186,3 +186,28 @@ def test_typed_ids_are_equal_by_value(ray: ModuleType) -> None:
     assert context.get()["node_id"].hex() == context.get_node_id()
     assert context.get()["job_id"] == context.get()["job_id"]
     assert hash(context.get()["job_id"]) == hash(context.get()["job_id"])
+
+
+def test_the_placement_group_can_be_asked_for(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=1)
+    def which() -> Any:
+        context = ray.get_runtime_context()
+        return (
+            context.get_placement_group_id(),
+            context.should_capture_child_tasks_in_placement_group,
+        )
+
+    strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
+    group = ray.util.placement_group([{"CPU": 1}])
+    ray.get(group.ready())
+    plain = which.options(scheduling_strategy=strategy(group))
+    assert ray.get(plain.remote()) == (group.id.hex(), False)
+    capturing = which.options(
+        scheduling_strategy=strategy(group, placement_group_capture_child_tasks=True)
+    )
+    assert ray.get(capturing.remote()) == (group.id.hex(), True)
+    assert ray.get(which.remote()) == (None, False)
+    context = ray.get_runtime_context()
+    assert context.get_placement_group_id() is None
+    assert context.should_capture_child_tasks_in_placement_group is True
+    ray.util.remove_placement_group(group)

@@ -136,7 +136,8 @@ def test_functions_and_classes_are_values(ray: ModuleType) -> None:
 
 
 def test_arrow_tables_come_back_equal(ray: ModuleType) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow
+
     table = pyarrow.table({"a": list(range(100_000))})
     assert ray.get(ray.put(table)).equals(table)
 
