@@ -187,8 +187,8 @@ class RuntimeContext:
 
     @property
     def should_capture_child_tasks_in_placement_group(self) -> bool:
-        """Whether tasks submitted here run in this one's group. A driver says True, as Ray's."""
-        return context.running() is None or bool(context.captured)
+        """Whether tasks submitted here run in this one's group."""
+        return bool(context.captured)
 
     @property
     def gcs_address(self) -> str:

@@ -209,5 +209,5 @@ def test_the_placement_group_can_be_asked_for(ray: ModuleType) -> None:
     assert ray.get(which.remote()) == (None, False)
     context = ray.get_runtime_context()
     assert context.get_placement_group_id() is None
-    assert context.should_capture_child_tasks_in_placement_group is True
+    assert context.should_capture_child_tasks_in_placement_group is False
     ray.util.remove_placement_group(group)
