@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,6 +14,8 @@ from raykernel.runtime.serialize import add_plain_type, note_ref
 if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
+
+    from raykernel.runtime_context import JobID, TaskID
 
 T = TypeVar("T")
 
@@ -28,7 +31,11 @@ class ObjectRef(Generic[T]):
 
     def __init__(self, object_id: bytes, client: Client | None = None) -> None:
         if not isinstance(object_id, bytes) or len(object_id) != OBJECT_BYTES:
-            raise ValueError(f"an ObjectRef is made of {OBJECT_BYTES} bytes, not {object_id!r}")
+            raise ValueError(
+                f"ID string needs to have length {OBJECT_BYTES}, got {len(object_id)}"
+                if isinstance(object_id, bytes)
+                else f"an ObjectRef is made of {OBJECT_BYTES} bytes, not {object_id!r}"
+            )
         self._id = object_id
         self._client = client
 
@@ -51,15 +58,23 @@ class ObjectRef(Generic[T]):
         return cls(b"\xff" * OBJECT_BYTES)
 
     @classmethod
+    def from_random(cls) -> ObjectRef[Any]:
+        return cls(os.urandom(OBJECT_BYTES))
+
+    @classmethod
     def size(cls) -> int:
         return OBJECT_BYTES
 
-    def task_id(self) -> str:
-        """Hex id of the task that makes the value."""
-        return self._id[:24].hex()
+    def task_id(self) -> TaskID:
+        """The task that makes the value."""
+        from raykernel.runtime_context import TaskID
 
-    def job_id(self) -> str:
-        return str(context.engine.job) if context.engine is not None else ""
+        return TaskID(self._id[:24])
+
+    def job_id(self) -> JobID:
+        from raykernel.runtime_context import JobID, get_runtime_context
+
+        return JobID(bytes.fromhex(get_runtime_context().get_job_id()))
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._id == other._id
@@ -71,7 +86,9 @@ class ObjectRef(Generic[T]):
         return f"ObjectRef({self._id.hex()})"
 
     def __reduce__(self) -> Any:
-        note_ref(self._id)
+        if not note_ref(self._id) and self._client is not None:
+            # pickled by hand: nobody knows when the bytes are gone, so the object stays
+            self._client.add_ref(self._id)
         return _load, (self._id,)
 
     def __copy__(self) -> ObjectRef[T]:

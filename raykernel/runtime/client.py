@@ -88,7 +88,7 @@ class Client:
         self._due: deque[Callable[[], None]] = deque()
         self._functions: set[bytes] = set()
         self._out: list[Any] = []
-        self._send_lock = threading.Lock()  # guards flushing: the fold, and the bytes' order
+        self._send_lock = threading.Lock()  # guards flushing (the fold, the bytes' order), _wanted
         self._reader = threading.Lock()  # held by who reads the socket
         self._arrived = threading.Condition()  # those who wait while another reads
         self._sleepers = 0
@@ -158,21 +158,21 @@ class Client:
         messages: list[Any] = []
         released: list[bytes] = []
         unpinned: list[bytes] = []
-        gone: dict[bytes, None] = {}
+        gone: dict[bytes, bool] = {}  # and whether it was asked for
         for item in out:
             kind = type(item)
             if kind is bytes:
                 released.append(item)
                 extra = self._extra.get(item)
                 if extra is None:
-                    gone[item] = None
+                    gone[item] = item in self._wanted
                     self._wanted.discard(item)
                 elif extra > 1:
                     self._extra[item] = extra - 1
                 else:
                     del self._extra[item]
                     if not item.startswith(self.ids.prefix):
-                        gone[item] = None
+                        gone[item] = item in self._wanted
                         self._wanted.discard(item)
             elif kind is tuple:
                 unpinned.append(item[0])
@@ -182,12 +182,14 @@ class Client:
                     released = []
                 if kind is _Plus:
                     plain = bytes(item)
-                    self._extra[plain] = self._extra.get(plain, 0) + 1
-                    gone.pop(plain, None)
                     messages.append(m.AddRef([plain]))
+                    asked = gone.pop(plain, None)
+                    if asked:  # to the head, who has none has asked for none
+                        self._wanted.add(plain)
+                        messages.append(m.Want([plain]))
+                    if asked is None or not plain.startswith(self.ids.prefix):
+                        self._extra[plain] = self._extra.get(plain, 0) + 1
                 else:
-                    if kind is m.Want:  # by an instance made after the last one before it went
-                        self._wanted.update(i for i in item.ids if i not in self._values)
                     messages.append(item)
         if released:
             messages.append(m.Release(released))
@@ -455,10 +457,11 @@ class Client:
 
     def want(self, ids: Iterable[bytes]) -> None:
         """Ask for objects, each once."""
-        fresh = [i for i in ids if i not in self._wanted and i not in self._values]
-        if fresh:
-            self._wanted.update(fresh)
-            self._out.append(m.Want(fresh))
+        with self.guard, self._send_lock:  # not while a fold forgets what had no ref just now
+            fresh = [i for i in ids if i not in self._wanted and i not in self._values]
+            if fresh:
+                self._wanted.update(fresh)
+                self._out.append(m.Want(fresh))
 
     def before_wait(self) -> None:
         """A hook for the worker: the calling thread is about to wait."""

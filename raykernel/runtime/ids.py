@@ -31,17 +31,17 @@ class IdFactory:
     """Makes ids for one process. Thread-safe: the counter's step is atomic."""
 
     def __init__(self, prefix: bytes | None = None) -> None:
-        self._prefix = os.urandom(16) if prefix is None else prefix
+        self.prefix = os.urandom(16) if prefix is None else prefix
         self._next = itertools.count(1).__next__
 
     def task(self) -> bytes:
-        return self._prefix + self._next().to_bytes(8, "big")
+        return self.prefix + self._next().to_bytes(8, "big")
 
     def put(self) -> bytes:
-        return self._prefix + self._next().to_bytes(8, "big") + PUT_INDEX
+        return self.prefix + self._next().to_bytes(8, "big") + PUT_INDEX
 
     def actor(self) -> bytes:
-        return self._prefix[:8] + self._next().to_bytes(8, "big")
+        return self.prefix[:8] + self._next().to_bytes(8, "big")
 
 
 def return_id(task: bytes, index: int) -> bytes:

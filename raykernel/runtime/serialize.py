@@ -43,10 +43,12 @@ _plain_types: set[type] = set(_PLAIN_LEAVES)
 _custom: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
 
 
-def note_ref(object_id: bytes) -> None:
-    """Called by a ref while it is pickled."""
-    if _collector.ids is not None:
-        _collector.ids.append(object_id)
+def note_ref(object_id: bytes) -> bool:
+    """Called by a ref while it is pickled. False: it is not by `serialize`."""
+    if _collector.ids is None:
+        return False
+    _collector.ids.append(object_id)
+    return True
 
 
 def add_plain_type(kind: type) -> None:

@@ -221,8 +221,8 @@ def list_nodes(
 
 def get_task(id: Any, **others: Any) -> TaskState | None:
     """The task of a hex id or of a ref; None if there is none, or it is forgotten."""
-    wanted = id if isinstance(id, str) else id.task_id()
-    return next((row for row in _tasks() if row.task_id == str(wanted)), None)
+    wanted = id if isinstance(id, str) else id.task_id().hex()
+    return next((row for row in _tasks() if row.task_id == wanted), None)
 
 
 def get_actor(id: str, **others: Any) -> ActorState | None:

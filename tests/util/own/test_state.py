@@ -58,7 +58,7 @@ def test_tasks_go_through_rays_states() -> None:
 def test_a_tasks_row_tells_its_story() -> None:
     ref = fail.remote()
     ray.wait([ref])
-    row = state.get_task(ref.task_id())
+    row = state.get_task(ref.task_id().hex())
     assert row is not None
     assert (row.name, row.type, row["state"]) == ("fail", "NORMAL_TASK", "FAILED")
     assert "on purpose" in (row.error_message or "")
@@ -66,7 +66,7 @@ def test_a_tasks_row_tells_its_story() -> None:
     assert row.start_time_ms is not None
     assert row.end_time_ms is not None
     assert row.creation_time_ms <= row.start_time_ms <= row.end_time_ms
-    assert row.asdict()["task_id"] == ref.task_id()
+    assert row.asdict()["task_id"] == ref.task_id().hex()
     assert state.get_task("00" * 24) is None
 
 
