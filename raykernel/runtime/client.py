@@ -31,6 +31,7 @@ import msgspec
 from . import messages as m
 from .guard import Guard, is_main_thread
 from .ids import IdFactory
+from .iothread import IoThread
 from .serialize import Serialized, deserialize
 from .shm import Arena
 from .wire import Framer, encode
@@ -38,9 +39,6 @@ from .wire import Framer, encode
 _CHUNK = 1 << 18
 BATCH = 128
 QUIET = 0.00005
-FLUSH_DELAY = 0.001
-_IDLE_POLL = 0.1  # the IO thread's look at refs that went while nothing else happened
-_STEP_ASIDE = 0.05
 
 
 class ConnectionLost(Exception):
@@ -101,7 +99,7 @@ class Client:
         self._poller = select.poll()
         self._poller.register(self._sock, select.POLLIN)
         self._main_poller: select.poll | None = None
-        self._io: _IoThread | None = None
+        self._io: IoThread | None = None
         self._welcome: list[m.Welcome] = []
         self._out.append(m.Hello(role, client_id, pid, namespace))
         self.flush()
@@ -558,14 +556,14 @@ class Client:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def _io_thread(self) -> _IoThread:
+    def _io_thread(self) -> IoThread:
         if self._io is None:
-            self._io = _IoThread(self, reads=False)
+            self._io = IoThread(self, reads=False)
         return self._io
 
     def start_io(self) -> None:
         """Read in the background whenever nobody waits. For drivers."""
-        self._io = _IoThread(self, reads=True)
+        self._io = IoThread(self, reads=True)
 
     def close(self) -> None:
         """Leave the session. Refs that are still around are void."""
@@ -596,82 +594,3 @@ class _Sink:
 
     def __len__(self) -> int:
         return 0
-
-
-class _IoThread:
-    """Flushes what was left queued, and reads when nobody else does: in a driver always, in a
-    worker while somebody waits for a callback."""
-
-    def __init__(self, client: Client, reads: bool) -> None:
-        self.flushing = False
-        self._client = client
-        self._reads = reads
-        self._stop = False
-        self._wake = threading.Event()
-        self._polling = False
-        self._socks = socket.socketpair()
-        for sock in self._socks:
-            sock.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="raykernel-io", daemon=True)
-        self._thread.start()
-
-    def flush_soon(self) -> None:
-        self.flushing = True
-        self._rouse()
-
-    def attend(self) -> None:
-        """Somebody waits for a callback: read at once. While callbacks are open, the thread
-        doesn't step aside."""
-        self._rouse()
-
-    def _rouse(self) -> None:
-        if self._polling:
-            with contextlib.suppress(OSError):
-                self._socks[1].send(b"!")
-        else:
-            self._wake.set()
-
-    def stop(self) -> None:
-        self._stop = True
-        self._wake.set()
-        with contextlib.suppress(OSError):
-            self._socks[1].send(b"!")
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-        for sock in self._socks:
-            sock.close()
-
-    def _run(self) -> None:
-        client = self._client
-        poller = select.poll()
-        poller.register(self._socks[0], select.POLLIN)
-        poller.register(client._sock, select.POLLIN)
-        turn = client._turn
-        while not self._stop and not client.closed:
-            if self.flushing:
-                self._wake.wait(FLUSH_DELAY)
-                self._wake.clear()
-                self.flushing = False
-                client.flush()
-            others = client._turn != turn
-            turn = client._turn
-            if not client._callbacks and (others or not self._reads):
-                # somebody else has been reading, or will: look again in a while
-                self._wake.wait(_STEP_ASIDE if self._reads else _IDLE_POLL)
-                self._wake.clear()
-                if client._out and not self.flushing:
-                    client.flush()
-                continue
-            self._polling = True
-            waiting = 0.0 if self.flushing or self._stop else _IDLE_POLL * 1000
-            events = poller.poll(waiting)
-            self._polling = False
-            with contextlib.suppress(BlockingIOError):
-                self._socks[0].recv(4096)
-            if events:
-                before = client._turn
-                client.poll_now()
-                if client._turn != before:
-                    turn = client._turn
-            if client._out and not self.flushing:
-                client.flush()

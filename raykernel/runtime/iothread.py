@@ -1,0 +1,100 @@
+"""The thread beside a client: it sends what was left queued, and reads when nobody else does.
+
+In a driver it always reads, so that logs, events and futures arrive while no one waits; it steps
+aside for a while as soon as somebody else reads, since a waiting thread that has to share the
+socket with another pays for it at each call. In a worker it reads only while somebody waits for a
+callback. Two wake-ups: an event while it sleeps, a byte through a socket pair while it polls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client
+
+FLUSH_DELAY = 0.001
+_IDLE_POLL = 0.1  # how often it looks for refs that went while nothing else happened
+_STEP_ASIDE = 0.05
+
+
+class IoThread:
+    """See the head comment. `reads`: always, as in a driver."""
+
+    def __init__(self, client: Client, reads: bool) -> None:
+        self.flushing = False
+        self._client = client
+        self._reads = reads
+        self._stop = False
+        self._wake = threading.Event()
+        self._polling = False
+        self._socks = socket.socketpair()
+        for sock in self._socks:
+            sock.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="raykernel-io", daemon=True)
+        self._thread.start()
+
+    def flush_soon(self) -> None:
+        self.flushing = True
+        self._rouse()
+
+    def attend(self) -> None:
+        """Somebody waits for a callback: read at once. While callbacks are open, the thread
+        doesn't step aside."""
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._polling:
+            with contextlib.suppress(OSError):
+                self._socks[1].send(b"!")
+        else:
+            self._wake.set()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._wake.set()
+        with contextlib.suppress(OSError):
+            self._socks[1].send(b"!")
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        for sock in self._socks:
+            sock.close()
+
+    def _run(self) -> None:
+        client = self._client
+        poller = select.poll()
+        poller.register(self._socks[0], select.POLLIN)
+        poller.register(client._sock, select.POLLIN)
+        turn = client._turn
+        while not self._stop and not client.closed:
+            if self.flushing:
+                self._wake.wait(FLUSH_DELAY)
+                self._wake.clear()
+                self.flushing = False
+                client.flush()
+            others = client._turn != turn
+            turn = client._turn
+            if not client._callbacks and (others or not self._reads):
+                # somebody else has been reading, or will: look again in a while
+                self._wake.wait(_STEP_ASIDE if self._reads else _IDLE_POLL)
+                self._wake.clear()
+                if client._out and not self.flushing:
+                    client.flush()
+                continue
+            self._polling = True
+            waiting = 0.0 if self.flushing or self._stop else _IDLE_POLL * 1000
+            events = poller.poll(waiting)
+            self._polling = False
+            with contextlib.suppress(BlockingIOError):
+                self._socks[0].recv(4096)
+            if events:
+                before = client._turn
+                client.poll_now()
+                if client._turn != before:
+                    turn = client._turn
+            if client._out and not self.flushing:
+                client.flush()
