@@ -28,6 +28,7 @@ CLASS = b"class"
 CLASS_CODE = b"code of the class"
 ONE_CPU = resources.encode({"CPU": 1})
 MIB = 2**20
+LARGE = MIB  # a value of this size lies in the arena
 
 M = TypeVar("M")
 

@@ -1,0 +1,243 @@
+"""Cancellation: in every state, alone or with children, by force, and by cell."""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+import pytest
+
+from raykernel.runtime import messages as m
+from raykernel.runtime.dispatch import POKE
+from raykernel.runtime.instructions import Send, SignalWorker
+from raykernel.runtime.scheduler import PATIENCE
+
+from .kit import (
+    FUNCTION,
+    Process,
+    Session,
+    done,
+    errors,
+    ref,
+    result,
+    runs,
+    sent,
+    signals,
+    started,
+    values,
+)
+
+
+def asked_to_end(worker: Process, task: m.TaskSpec) -> list[object]:
+    return [Send(worker.id, m.CancelTask(task.id)), SignalWorker(worker.id, POKE)]
+
+
+def two_on_one_worker() -> tuple[Session, Process, m.TaskSpec, m.TaskSpec]:
+    """A worker that runs one quick task of cell "1", another of cell "2" queued behind it."""
+    session = Session(cpus=1, workers=1)
+    session.scheduler.dispatcher.mean[FUNCTION] = 0.0001
+    (worker,) = session.workers
+    first, second = session.spec(retries=3, cell="1"), session.spec(retries=3, cell="2")
+    assert runs(session.driver(first, second), worker) == [first, second]
+    return session, worker, first, second
+
+
+def test_a_task_that_waits_for_arguments_never_runs():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    first = session.spec()
+    task = session.spec(deps=(ref(first),), slots=(0,))
+    session.driver(first, task)
+    assert [e.kind for e in errors(session.driver(m.Cancel(ref(task))), session.driver)] == [
+        "cancelled"
+    ]
+    assert runs(worker(done(first))) == []
+
+
+def test_a_ready_task_never_runs():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    first, task, last = session.spec(), session.spec(), session.spec()
+    session.driver(first, task, last)
+    assert len(errors(session.driver(m.Cancel(ref(task))), session.driver)) == 1
+    assert runs(worker(done(first))) == [last]
+
+
+def test_a_running_task_is_asked_to_end():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec()
+    session.driver(task)
+    assert session.driver(m.Cancel(ref(task))) == asked_to_end(worker, task)
+    (error,) = errors(worker(m.TaskFinished(task.id, [], "cancelled")), session.driver)
+    assert (error.kind, error.message) == ("cancelled", "the task f was cancelled")
+    assert session.free == {"CPU": 2.0}
+
+
+def test_a_running_task_may_end_well_all_the_same():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec()
+    session.driver(task)
+    session.driver(m.Cancel(ref(task)))
+    assert values(worker(done(task)), session.driver) == [result(task)]
+
+
+def test_what_is_over_is_not_cancelled():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec()
+    session.driver(task)
+    worker(done(task))
+    assert session.driver(m.Cancel(ref(task)), m.Cancel(session.ids.put())) == []
+
+
+def test_dependents_of_a_cancelled_task_are_cancelled_and_what_it_depends_on_goes_on():
+    session = Session(workers=1)
+    first = session.spec()
+    middle = session.spec(deps=(ref(first),), slots=(0,))
+    last = session.spec(deps=(ref(middle),), slots=(0,))
+    session.driver(first, middle, last)
+    out = session.driver(m.Cancel(ref(middle)))
+    assert [e.kind for e in errors(out, session.driver)] == ["cancelled", "cancelled"]
+    assert list(session.scheduler.tasks) == [first.id]
+
+
+def test_anybody_with_a_reference_may_cancel():
+    session = Session()
+    task = session.spec()
+    session.driver(task)
+    other = session.connect(b"other")
+    assert len(errors(other(m.Cancel(ref(task))), session.driver)) == 1
+
+
+def test_a_cancelled_task_that_was_on_its_way_back_does_not_run():
+    session, worker, _, second = two_on_one_worker()
+    session.driver(m.Cancel(ref(second)))
+    out = worker(m.Blocked([second.id]))
+    assert [e.kind for e in errors(out, session.driver)] == ["cancelled"]
+    assert runs(out) == started(out) == []
+
+
+def test_a_cancelled_task_is_not_retried():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec(retries=3)
+    session.driver(task)
+    session.driver(m.Cancel(ref(task)))
+    assert [e.kind for e in errors(session.die(worker), session.driver)] == ["cancelled"]
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_children_are_cancelled_too_if_that_was_asked(recursive: bool):
+    session = Session(cpus=2, workers=2)
+    parent = session.spec()
+    out = session.driver(parent)
+    worker = next(w for w in session.workers if runs(out, w))
+    child = session.spec(parent=parent.id)
+    (other,) = [w for w in session.workers if w is not worker]
+    grandchild = session.spec(parent=child.id)
+    assert runs(worker(child), other) == [child]
+    other(grandchild)
+    out = session.driver(m.Cancel(ref(parent), recursive=recursive))
+    assert m.CancelTask(parent.id) in sent(out, worker)
+    assert (m.CancelTask(child.id) in sent(out, other)) is recursive
+    assert (grandchild.id in session.scheduler.tasks) is not recursive
+
+
+def test_force_kills_the_worker_which_gets_nothing_more():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    task, later = session.spec(retries=3), session.spec()
+    session.driver(task, later)
+    assert session.driver(m.Cancel(ref(task), force=True)) == [
+        SignalWorker(worker.id, signal.SIGKILL)
+    ]
+    out = session.die(worker)
+    assert [e.kind for e in errors(out, session.driver)] == ["cancelled"]
+    assert len(started(out)) == 1
+
+
+def test_a_result_that_crosses_with_the_kill_counts_but_the_worker_is_not_used_again():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    task, later = session.spec(), session.spec()
+    session.driver(task, later)
+    session.driver(m.Cancel(ref(task), force=True))
+    out = worker(done(task))
+    assert values(out, session.driver) == [result(task)]
+    assert runs(out, worker) == []
+
+
+def test_force_spares_what_runs_before_the_task_on_the_same_worker():
+    session, worker, first, second = two_on_one_worker()
+    assert session.driver(m.Cancel(ref(second), force=True)) == asked_to_end(worker, second)
+    assert signals(session.tick(PATIENCE))[-1:] != [(worker.id, signal.SIGKILL)]
+    worker(done(first))
+    assert signals(session.tick(PATIENCE)) == [(worker.id, signal.SIGKILL)]
+
+
+def test_force_spares_the_actors_that_a_task_called():
+    session = Session(workers=2)
+    (one, two) = session.workers
+    creation = session.actor()
+    out = session.driver(creation)
+    actor = next(w for w in (one, two) if runs(out, w))
+    actor(done(creation))
+    worker = two if actor is one else one
+    task = session.spec()
+    session.driver(task)
+    call = session.call(creation, parent=task.id)
+    worker(call)
+    out = session.driver(m.Cancel(ref(task), force=True, recursive=True))
+    assert (worker.id, signal.SIGKILL) in signals(out)
+    assert (actor.id, signal.SIGKILL) not in signals(out)
+    assert m.CancelTask(call.id) in sent(out, actor)
+
+
+def test_a_cells_work_is_cancelled_and_nobody_elses():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    running, ready = session.spec(cell="1"), session.spec(cell="1")
+    other = session.spec(cell="2")
+    session.driver(running, ready, other)
+    out = session.driver(m.CancelCell(7, "1"))
+    replies = [x for x in sent(out, session.driver) if isinstance(x, m.Reply)]
+    assert [msgspec.msgpack.decode(r.data) for r in replies] == [2]
+    assert len(errors(out, session.driver)) == 1
+    assert sent(out, worker) == [m.CancelTask(running.id)]
+    assert set(session.scheduler.tasks) == {running.id, other.id}
+
+
+def test_a_cells_task_that_ignores_it_is_killed_when_patience_ends():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec(cell="1", retries=3)
+    session.driver(task)
+    session.driver(m.CancelCell(7, "1"))
+    assert session.scheduler.next_tick() == pytest.approx(PATIENCE)
+    assert session.tick(PATIENCE - 0.1) == []
+    assert session.tick(0.2) == [SignalWorker(worker.id, signal.SIGKILL)]
+    assert session.tick(PATIENCE) == []
+    assert [e.kind for e in errors(session.die(worker), session.driver)] == ["cancelled"]
+
+
+def test_patience_is_not_lost_over_another_cells_task():
+    session, worker, first, second = two_on_one_worker()
+    session.driver(m.CancelCell(7, "2"))
+    assert (worker.id, signal.SIGKILL) not in signals(session.tick(PATIENCE))
+    worker(done(first, took=0.0001))
+    assert (worker.id, signal.SIGKILL) in signals(session.tick(PATIENCE))
+    assert second.id in session.scheduler.tasks
+
+
+def test_actors_survive_the_end_of_their_cell():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    creation = session.actor(cell="1")
+    session.driver(creation)
+    out = session.driver(m.CancelCell(7, "1"))
+    assert signals(out) == []
+    assert runs(worker(done(creation))) == []
+    call = session.call(creation)
+    assert runs(session.driver(call), worker) == [call]
