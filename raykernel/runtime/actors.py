@@ -265,7 +265,8 @@ class ActorTable:
                 if task.ended == 0.0 and task is not actor.creation:
                     self._core.fail(task, self.death_of(actor, actor.id))
             return
-        if actor.restarts_left == 0 or actor.ending:
+        again = any(t.retries for t in tasks if t is not actor.creation) or actor.pending
+        if actor.restarts_left == 0 or (actor.ending and not again):
             record = self._record(actor, "actor_died", worker_died(f"The process {reason}."))
             for task in tasks:
                 if task is not actor.creation:
@@ -280,7 +281,7 @@ class ActorTable:
         elif creation.state is TaskState.RUNNING:
             creation.move(TaskEvent.RETRIED)
         actor.state = ActorState.RESTARTING
-        again = []
+        retried = []
         for task in tasks:
             if task is creation:
                 continue
@@ -290,8 +291,8 @@ class ActorTable:
                 self._core.fail(task, self._unavailable(actor, reason))
             else:
                 self._core.use_retry(task)
-                again.append(task)
-        for task in reversed(again):
+                retried.append(task)
+        for task in reversed(retried):
             self._line_up_first(actor, task)
         self._core.dispatcher.push(creation)
 

@@ -20,4 +20,5 @@ class Settings(msgspec.Struct):
     cwd: str
     path: list[str]  # the driver's sys.path
     preload: list[str]  # modules worth having before the first fork
+    size_threads: bool = True  # OMP_NUM_THREADS is ours to set: the user has not
     env: dict[str, str] = {}  # environment variables of all workers

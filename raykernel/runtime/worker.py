@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, execute, failures, guard, resources
+from . import context, environments, execute, failures, guard, resources
 from . import messages as m
 from .client import Client, ConnectionLost
 from .concurrency import Concurrent, make_concurrent
@@ -394,8 +394,9 @@ def _run_coroutine(coroutine: Any) -> Any:
     return asyncio.run(coroutine)
 
 
-def main(settings: Settings, worker_id: bytes, env: str) -> None:
-    """Entry of a worker process, forked from the zygote."""
+def main(settings: Settings, worker_id: bytes, env: str, fresh: bool = False) -> None:
+    """Entry of a worker process, forked from the zygote; `fresh`: for the second time, in the
+    interpreter of its virtual environment."""
     guard.after_fork()
     log = os.open(
         os.path.join(settings.folder, "logs", f"worker-{os.getpid()}.log"),
@@ -407,17 +408,18 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
     faulthandler.enable(log)
     context.environment = env
     context.job_variables = settings.env
-    set_variables(settings.env)
-    apply_environment(env)
+    inherited = dict(os.environ)
+    environments.set_variables(settings.env)
+    environments.apply_environment(env)
+    if not fresh and environments.has_packages(env):
+        environments.enter(settings, worker_id, env, inherited)
+        return
     try:
         worker = Worker(settings, worker_id)
     except OSError:
         return  # the head is gone already
-    # "1" is what every session starts with: anything else is the user's word
     variables = {**settings.env, **msgspec.json.decode(env or "{}").get("env_vars", {})}
-    worker.sizes_threads = (
-        "OMP_NUM_THREADS" not in variables and os.environ.get("OMP_NUM_THREADS") == "1"
-    )
+    worker.sizes_threads = settings.size_threads and "OMP_NUM_THREADS" not in variables
     context.engine = context.make_worker_engine(worker.client)
     sys.stdout = TaskStream(worker.outbox, "stdout", 1)
     sys.stderr = TaskStream(worker.outbox, "stderr", 2)
@@ -426,23 +428,3 @@ def main(settings: Settings, worker_id: bytes, env: str) -> None:
         worker.close()
     except ConnectionLost:
         pass
-
-
-def apply_environment(env: str) -> None:
-    """Apply a runtime environment's variables and working directory to this process."""
-    if not env:
-        return
-    wanted = msgspec.json.decode(env)
-    set_variables(wanted.get("env_vars", {}))
-    folder = wanted.get("working_dir")
-    if folder:
-        os.chdir(folder)
-        sys.path.insert(0, folder)
-    for path in reversed(wanted.get("py_modules", [])):
-        sys.path.insert(0, path)
-
-
-def set_variables(variables: dict[str, str]) -> None:
-    """Set environment variables; `${NAME}` in one stands for what NAME was before."""
-    for name, value in variables.items():
-        os.environ[name] = os.path.expandvars(value)

@@ -535,3 +535,25 @@ def test_a_methods_invocation_can_be_decorated(ray: ModuleType) -> None:
     ref, extra = adder.add.remote(3, word="more")
     assert extra == {"word": "more"}
     assert ray.get(ref) == 7
+
+
+def test_the_call_behind_the_last_handle_is_retried_after_a_crash(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=0)
+    class Tries:
+        def __init__(self) -> None:
+            self.n = 0
+
+        def add(self) -> int:
+            self.n += 1
+            return self.n
+
+    @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=2)
+    class Crashing:
+        def work(self, tries: list[Any]) -> int:
+            n: int = ray.get(tries[0].add.remote())
+            if n == 1:
+                os._exit(1)
+            return n
+
+    tries = Tries.remote()
+    assert ray.get(Crashing.remote().work.remote([tries])) == 2

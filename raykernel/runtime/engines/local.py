@@ -198,6 +198,7 @@ def start(
         cwd=os.getcwd(),
         path=sys.path,
         preload=[module for module in _PRELOAD if module in sys.modules],
+        size_threads="OMP_NUM_THREADS" not in os.environ,
         env=env or {},
     )
     try:
