@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-_FIELDS = ("env_vars", "working_dir", "py_modules", "config")
+_FIELDS = ("env_vars", "working_dir", "py_modules", "pip", "config")
 
 
 class RuntimeEnv(dict[str, Any]):
     """A runtime environment, checked when it is made: `RuntimeEnv(env_vars={"A": "1"})`.
 
     Fields: `env_vars` (str to str, `${NAME}` expands), `working_dir` (a directory, for `init`
-    only), `py_modules` (modules, or directories of them), `config`.
+    only), `py_modules` (modules, or directories of them), `pip` (requirements, a file of them, or
+    a dict of `packages`, `pip_check`, `pip_version` and `pip_install_options`: a virtual
+    environment on top of what is installed here, made when first needed and kept), `config`
+    (`setup_timeout_seconds`, -1 for none).
     """
 
     def __init__(
@@ -31,12 +35,13 @@ class RuntimeEnv(dict[str, Any]):
         env_vars: dict[str, str] | None = None,
         working_dir: str | None = None,
         py_modules: list[Any] | None = None,
+        pip: str | list[str] | dict[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         **others: Any,
     ) -> None:
         given = {
             "env_vars": env_vars, "working_dir": working_dir, "py_modules": py_modules,
-            "config": config, **others,
+            "pip": pip, "config": config, **others,
         }  # fmt: skip
         given = {key: value for key, value in given.items() if value is not None}
         canonical(given)
@@ -50,6 +55,13 @@ class RuntimeEnv(dict[str, Any]):
 
     def py_modules(self) -> list[Any]:
         return list(self.get("py_modules", []))
+
+    def has_pip(self) -> bool:
+        return bool(self.get("pip"))
+
+    def pip_config(self) -> dict[str, Any]:
+        """`pip` in its long form, with `packages`; empty if there are none."""
+        return _pip(self["pip"], False) if self.has_pip() else {}
 
     def to_dict(self) -> dict[str, Any]:
         return dict(self)
@@ -135,12 +147,76 @@ def _module_home(module: Any) -> str:
     return os.path.dirname(path)
 
 
+_PIP_FIELDS: dict[str, type] = {
+    "packages": object, "pip_check": bool, "pip_version": str, "pip_install_options": list,
+}  # fmt: skip
+
+
+def _pip(value: Any, per_call: bool) -> dict[str, Any]:
+    """What is to be installed, in its long form; empty if that is nothing."""
+    if not isinstance(value, Mapping):
+        value = {"packages": value}
+    unknown = set(value) - set(_PIP_FIELDS)
+    if unknown or "packages" not in value:
+        raise ValueError(
+            f"runtime_env['pip'] must have the field packages and may have {', '.join(_PIP_FIELDS)}"
+            f", but got {sorted(value)}"
+        )
+    out = {key: part for key, part in value.items() if part}
+    for key, part in out.items():
+        if not isinstance(part, _PIP_FIELDS[key]):
+            wanted = _PIP_FIELDS[key].__name__
+            raise TypeError(f"runtime_env['pip'][{key!r}] must be of type {wanted}, got {part!r}")
+    packages = _requirements(value["packages"])
+    out["packages"] = sorted({_located(line) for line in packages})
+    return out if packages else {}
+
+
+def _requirements(value: Any) -> list[str]:
+    """The lines of requirements, from a list or a file."""
+    if isinstance(value, (str, os.PathLike)):
+        try:
+            with open(os.path.expanduser(value), encoding="utf-8") as file:
+                return list(_lines(file.read()))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"runtime_env['pip']: {value} can't be read: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+        raise TypeError(
+            "runtime_env['pip'] must be of type str (a requirements file's path) or List[str], "
+            f"got {value!r}"
+        )
+    return list(_lines("\n".join(value)))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """A requirements file's lines as pip reads them: continued ones joined, without comments."""
+    for line in text.replace("\\\n", "").splitlines():
+        line = re.sub(r"(^|\s+)#.*$", "", line).strip()
+        if line:
+            yield line
+
+
+_OPTION = re.compile(r"(-[^\s=]+)[\s=]+(.+)")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".txt")
+
+
+def _located(line: str) -> str:
+    """A requirement or an option, with an absolute path in the place of a relative one."""
+    option = _OPTION.fullmatch(line)
+    place = option[2] if option is not None else line
+    plain = place.partition(" ;")[0].endswith(_ARCHIVES) and "://" not in place
+    if plain or place.startswith((".", "~")):
+        place = os.path.join(os.getcwd(), os.path.expanduser(place))
+    return f"{option[1]} {place}" if option is not None else place
+
+
 def _config(value: Any, per_call: bool) -> dict[str, Any]:
     return dict(value)
 
 
 _CHECKS = {
-    "env_vars": _variables, "working_dir": _folder, "py_modules": _modules, "config": _config,
+    "env_vars": _variables, "working_dir": _folder, "py_modules": _modules, "pip": _pip,
+    "config": _config,
 }  # fmt: skip
 
 

@@ -110,6 +110,7 @@ class Hello(Message, frozen=True, tag=1):
     id: bytes
     pid: int
     namespace: str = ""
+    trouble: str = ""  # why a worker can't serve its runtime environment, and leaves
 
 
 class RegisterFunction(Message, frozen=True, tag=2):

@@ -126,6 +126,10 @@ class Scheduler:
             worker = self.dispatcher.workers.get(hello.id)
             if worker is None or worker.connected:
                 return [Send(hello.id, m.Exit("not expected"))]
+            if hello.trouble:
+                self._setup_failed(worker.env, f"its runtime environment failed: {hello.trouble}")
+                self.out.append(Send(hello.id, m.Exit("understood")))
+                return self._settle_turn()
             self.clients[hello.id] = worker
             self.dispatcher.connected(worker, hello.pid)
         else:
@@ -161,7 +165,7 @@ class Scheduler:
         elif tasks:
             self._crashed(worker, tasks, reason)
         elif never_ran and status not in (0, -signal.SIGKILL):
-            self._setup_failed(worker.env, reason)
+            self._setup_failed(worker.env, f"it {reason}")
         return self._settle_turn()
 
     def tick(self, now: float) -> list[Instruction]:
@@ -554,12 +558,19 @@ class Scheduler:
                     ),
                 )
 
-    def _setup_failed(self, env: str, reason: str) -> None:
-        """A worker died before it said hello: don't fork for ever, fail what waits for it."""
+    def _setup_failed(self, env: str, why: str) -> None:
+        """A worker died before it could serve: don't fork for ever, fail what waits for it."""
         shapes = [s for s in self.dispatcher.shapes.values() if s.env == env]
         for task in [t for s in shapes for t in s.queue if t.state is TaskState.READY]:
-            text = f"a worker for {task.spec.name} could not be started: it {reason}"
-            self._failing.append((task, m.ErrorRecord("setup", text, name=task.spec.name)))
+            spec = task.spec
+            text = f"a worker for {spec.name} could not be started: {why}"
+            record = m.ErrorRecord(
+                "setup", text, name=spec.name, task=spec.id, actor=spec.actor, cell=spec.cell
+            )
+            if spec.kind == m.CREATION:  # the actor's calls fail for this very reason
+                self.actors.bury(self.actors.actors[spec.actor], text, record)
+            else:
+                self._failing.append((task, record))
 
     def _forget(self, client: Client) -> None:
         client.connected = False

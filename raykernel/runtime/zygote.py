@@ -44,7 +44,7 @@ def main(argument: str, ready: int) -> NoReturn:
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _run_and_leave(lambda: head.main(settings, heads, ready))
+        run_and_leave(lambda: head.main(settings, heads, ready))
     heads.close()
     os.close(ready)
     for name in settings.preload:
@@ -54,7 +54,7 @@ def main(argument: str, ready: int) -> NoReturn:
     Zygote(settings, ours, pid).run()
 
 
-def _run_and_leave(entry: object) -> NoReturn:
+def run_and_leave(entry: object) -> NoReturn:
     """Run a forked process's main function; never return into the zygote's frames."""
     code = 1
     try:
@@ -128,7 +128,7 @@ class Zygote:
             _die_with_parent()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            _run_and_leave(lambda: worker.main(self.settings, message.worker, message.env))
+            run_and_leave(lambda: worker.main(self.settings, message.worker, message.env))
         self.workers[message.worker] = pid
         self.pids[pid] = message.worker
 
