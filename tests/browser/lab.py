@@ -273,21 +273,37 @@ class NotebookPage:
         assert len(found) == 1, f"{len(found)} cells contain {text!r}"
         return found[0]
 
-    def show(self, number: int) -> Locator:
-        """Make a cell the active one, bring it into view, and return it."""
+    def select(self, number: int) -> None:
+        """Make a cell the active one, to which commands apply, wherever it is."""
         self.page.evaluate(
-            f"""async (number) => {{
+            f"""(number) => {{
                 const notebook = {_PANEL}.content;
                 notebook.deselectAll();
                 notebook.activeCellIndex = number;
                 notebook.mode = 'command';
-                await notebook.scrollToItem(number, 'start');
-                notebook.node.focus();
             }}""",
             number,
         )
+
+    def show(self, number: int) -> Locator:
+        """Make a cell the active one, bring it into view, and return it."""
+        self.select(number)
         cell = self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
-        cell.wait_for()
+
+        def in_view() -> bool:
+            # Where JupyterLab draws only what is in view, it guesses the height of all the rest,
+            # and may stop short of the cell. Then go on as one does by hand, a page at a time.
+            self.page.evaluate(
+                """() => {
+                    const pages = document.querySelector('.jp-WindowedPanel-outer');
+                    if (pages) pages.scrollTop += pages.clientHeight / 2;
+                }"""
+            )
+            return cell.is_visible()
+
+        self.page.evaluate(f"(n) => {_PANEL}.content.scrollToItem(n, 'start')", number)
+        if not cell.is_visible():
+            until(in_view, f"cell {number} did not come into view")
         return cell
 
     def show_top(self) -> None:

@@ -68,8 +68,8 @@ def test_the_lesson_from_run_all_to_the_mailed_file(browser: Browser, page: Page
     synchronous = book.find('train(server, same_speed, "synchronous")')
     race = book.find("train(server, one_slow")
     bars = book.find("axes.bar(")
-    book.show(book.find("%ray stop", whole=True))
 
+    book.select(book.find("%ray stop", whole=True))
     book.command("notebook:run-all-above")
     book.show(graph_cell)
     watch(book, training, graph(book, graph_cell))
@@ -83,8 +83,9 @@ def test_the_lesson_from_run_all_to_the_mailed_file(browser: Browser, page: Page
         for n in range(figures):
             expect_drawn(pictures.nth(n))
         expect(book.cell(number).locator(".raykernel-progress")).to_have_count(0)
-    said = page.get_by_text("Both lie within 1 % of least squares.", exact=True)
-    expect(said).to_be_visible()
+    close = "Both lie within 1 % of least squares."
+    said = book.show(book.find(close)).locator(".jp-OutputArea-output")
+    expect(said).to_have_text(close)
 
     book.run(book.append(DOZE))
     stop = page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']")
