@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from raykernel import options as opts
-from raykernel.calling import Signature, pack, pack_code
+from raykernel.calling import Signature, full_name, pack, pack_code
 from raykernel.exceptions import (
     ActorAlreadyExistsError,
     ActorClassInheritanceException,
@@ -248,7 +248,7 @@ class ActorClass:
         if self._exported is not client:
             self._export(client)
         name = self._cls.__name__
-        packed = pack(client, name, args, kwargs)
+        packed = pack(client, f"{full_name(self._cls)}.__init__", args, kwargs)
         groups = options.get("concurrency_groups") or {}
         concurrency = options.get("max_concurrency")
         if not concurrency:
@@ -303,7 +303,7 @@ class ActorClass:
             client.drop_ref(packed.args_ref)
 
     def _export(self, client: Client) -> None:
-        payload, contained = pack_code(self._cls, f"the class {self._cls.__name__}")
+        payload, contained = pack_code(self._cls)
         for object_id in contained:
             client.add_ref(object_id)
         self._captured = [ObjectRef(object_id, client) for object_id in contained]

@@ -23,6 +23,7 @@ from raykernel import actor as actors
 from raykernel import exceptions
 from raykernel import options as opts
 from raykernel.actor import ActorClass, ActorHandle
+from raykernel.calling import explain
 from raykernel.generators import ObjectRefGenerator
 from raykernel.refs import ObjectRef
 from raykernel.remote import RemoteFunction
@@ -138,6 +139,8 @@ def init(
         )
     if namespace is not None:
         opts._namespace("namespace", namespace)
+    if not os.path.isabs(others.get("_temp_dir") or "/"):
+        raise ValueError("temp_dir must be absolute path or None.")
     total = _total(num_cpus, num_gpus, resources)
     environment = json.loads(canonical(runtime_env) or "{}")
     variables = environment.pop("env_vars", {})
@@ -165,13 +168,26 @@ def init(
     return _session_context
 
 
+_DEFAULT_RESOURCES = {
+    "CPU": "num_cpus", "GPU": "num_gpus", "memory": "_memory",
+    "object_store_memory": "object_store_memory",
+}  # fmt: skip
+
+
 def _total(
     num_cpus: int | None, num_gpus: int | None, others: dict[str, float] | None
 ) -> dict[str, float]:
     for key in others or {}:
-        assert key not in {"CPU", "GPU", "memory", "object_store_memory"}, (
-            f"`{key}` cannot be a custom resource: use the keyword of init"
+        assert key not in _DEFAULT_RESOURCES, (
+            f"`{key}` cannot be a custom resource because it is one of the default resources "
+            f"({', '.join(_DEFAULT_RESOURCES)}). Use `{_DEFAULT_RESOURCES[key]}` instead."
         )
+    for key, amount in (others or {}).items():
+        if amount < 0 or amount != int(amount):
+            raise ValueError(
+                "Resource quantities must be nonnegative whole numbers. Violated by "
+                f"{key!r}: {amount}"
+            )
     for label, n in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if n is not None and (isinstance(n, bool) or not isinstance(n, (int, float)) or n < 0):
             raise ValueError(f"{label} must be a non-negative number, not {n!r}")
@@ -425,9 +441,7 @@ def put(value: Any) -> ObjectRef[Any]:
     try:
         data = serialize(value)
     except Exception as error:
-        raise TypeError(
-            f"Could not serialize the put value of type {type(value).__name__}: {error}"
-        ) from error
+        raise TypeError(explain(f"Could not serialize the put value {value!r}", value)) from error
     ref: ObjectRef[Any] = ObjectRef(client.ids.put(), client)
     _store(client, ref._id, data)
     return ref
@@ -468,12 +482,12 @@ def wait(
         raise ValueError("The 'timeout' argument must be nonnegative.")
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
-    if num_returns <= 0:
-        raise ValueError("Invalid number of objects to return: num_returns must be positive.")
     refs = list(ray_waitables)
     ids = _waitable_ids(client, refs)
     if not refs:
         return [], []
+    if num_returns <= 0:
+        raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if len(set(refs if ids is None else ids)) != len(refs):
         raise ValueError("Wait requires a list of unique ray_waitables.")
     if num_returns > len(refs):

@@ -7,6 +7,7 @@ into bytes and references.
 from __future__ import annotations
 
 import inspect
+import io
 import linecache
 import os
 from collections.abc import Callable
@@ -111,7 +112,9 @@ def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     try:
         data = serialize((plain, named))
     except Exception as error:
-        raise TypeError(_unserializable(name, args, kwargs, error)) from error
+        culprit = _unserializable(args, kwargs)
+        what = f"Could not serialize the argument {culprit!r} for a task or actor {name}"
+        raise TypeError(explain(what, culprit)) from error
     args_ref = b""
     if data.size > INLINE_LIMIT:
         try:
@@ -131,38 +134,48 @@ def _own(client: Client, ref: ObjectRef[Any]) -> bytes:
     return ref._id
 
 
-def _unserializable(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
-) -> str:
-    """Which argument it was, and why."""
-    named = [(f"argument {i + 1}", a) for i, a in enumerate(args)] + list(kwargs.items())
-    for label, value in named:
+def _unserializable(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The first argument that can't be pickled."""
+    for value in (*args, *kwargs.values()):
         try:
             serialize(value)
-        except Exception as own:
-            return (
-                f"Could not serialize the {label} of {name} ({type(value).__name__}): {own}. "
-                "Pass something that can be pickled, or make it inside the task."
-            )
-    return f"Could not serialize the arguments of {name}: {error}"
+        except Exception:
+            return value
+    return (args, kwargs)
 
 
-def pack_code(thing: Any, what: str) -> tuple[bytes, tuple[bytes, ...]]:
+def explain(what: str, value: Any) -> str:
+    """What could not be done, and which parts of `value` are the reason."""
+    from raykernel.util.check_serialize import inspect_serializability
+
+    report = io.StringIO()
+    inspect_serializability(value, print_file=report)
+    return f"{what}:\n{report.getvalue()}"
+
+
+def full_name(thing: Any) -> str:
+    """A function's or class's module and qualified name."""
+    return f"{thing.__module__}.{getattr(thing, '__qualname__', thing.__name__)}"
+
+
+def pack_code(thing: Any) -> tuple[bytes, tuple[bytes, ...]]:
     """Pickle a function or class with the source of code that lies in no file.
 
     Returns the bytes and the ids of the refs it closes over. Raises TypeError, ValueError.
     """
+    is_class = inspect.isclass(thing)
     try:
         data = serialize((thing, _sources(thing)))
     except Exception as error:
-        raise TypeError(
-            f"Could not serialize {what}: {error}. It refers to something that can't be sent to "
-            "another process; make that inside the function, or pass it as an argument."
-        ) from error
+        what = f"actor class {full_name(thing)}.__init__" if is_class else ""
+        what = f"Could not serialize the {what or f'function {full_name(thing)}'}"
+        raise TypeError(explain(what, thing)) from error
     if data.size > FUNCTION_LIMIT:
+        what = f"The actor {thing.__name__}" if is_class else ""
         raise ValueError(
-            f"{what} is too large to send ({data.size / 2**20:.0f} MiB): it drags large variables "
-            "along. Put them with `ray.put` and pass the refs as arguments."
+            f"{what or f'The remote function {full_name(thing)}'} is too large "
+            f"({data.size / 2**20:.0f} MiB, and {FUNCTION_LIMIT / 2**20:.0f} MiB is the limit): it "
+            "drags large variables along. Put them with `ray.put` and pass the refs as arguments."
         )
     return data.to_bytes(), data.contained
 

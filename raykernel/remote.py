@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from raykernel import options as opts
-from raykernel.calling import Signature, pack, pack_code
+from raykernel.calling import Signature, full_name, pack, pack_code
 from raykernel.generators import ObjectRefGenerator
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
@@ -52,6 +52,7 @@ class RemoteFunction:
         self._is_generator = is_generator
         self._check_generator(options)
         self._key = os.urandom(16)
+        self._full_name = full_name(function)
         self._prepared = Prepared(options, function.__name__, is_generator)
         self._signature: Signature | None = None
         self._exported: Client | None = None
@@ -103,7 +104,7 @@ class RemoteFunction:
         signature.check(args, kwargs)
         if self._exported is not client:
             self._export(client)
-        packed = pack(client, how.name, args, kwargs)
+        packed = pack(client, self._full_name, args, kwargs)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
             engine.submitting(cell)
@@ -146,7 +147,7 @@ class RemoteFunction:
         return refs
 
     def _export(self, client: Client) -> None:
-        payload, contained = pack_code(self._function, f"the function {self._function.__name__}")
+        payload, contained = pack_code(self._function)
         for object_id in contained:
             client.add_ref(object_id)
         self._captured = [ObjectRef(object_id, client) for object_id in contained]

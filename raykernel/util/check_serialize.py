@@ -43,7 +43,7 @@ def inspect_serializability(
     fault. Prints the search to `print_file` (default: standard output)."""
     search = _Search(print_file)
     search.line("=" * _WIDTH)
-    search.line(f"Checking serializability of {base_obj!r}")
+    search.line(f"Checking Serializability of {base_obj!r}")
     search.line("=" * _WIDTH)
     path = () if name is None else (name,)
     fits = search.look(base_obj, path, None, depth, 0)
