@@ -1,0 +1,141 @@
+"""The event feed: what watchers are told, and what it costs when there are none."""
+
+from __future__ import annotations
+
+import msgspec
+
+from raykernel.runtime import messages as m
+from raykernel.runtime.feed import INTERVAL, KEPT
+
+from .kit import Process, Session, done, raised, ref, runs, sent, signals
+
+
+def watching(workers: int = 1) -> Session:
+    session = Session(cpus=workers, workers=workers)
+    assert isinstance(sent(session.driver(m.Subscribe(True)), session.driver)[0], m.Events)
+    return session
+
+
+def news(session: Session, who: Process | None = None) -> list[tuple[str, str]]:
+    """What the next batch says: names and states."""
+    return [
+        (task.name, task.state)
+        for x in sent(session.tick(INTERVAL), who or session.driver)
+        if isinstance(x, m.Events)
+        for task in x.batch.tasks
+    ]
+
+
+def test_the_first_batch_holds_what_lives():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    over, running, ready = (session.spec(name=n) for n in ("over", "running", "ready"))
+    session.driver(over, running, ready)
+    worker(done(over))
+    (events,) = sent(session.driver(m.Subscribe(True)), session.driver)
+    assert [(t.name, t.state) for t in events.batch.tasks] == [
+        ("running", "RUNNING"),
+        ("ready", "READY"),
+    ]
+    assert events.batch.time == session.now
+
+
+def test_batches_hold_the_newest_state_of_what_changed():
+    session = watching()
+    (worker,) = session.workers
+    first = session.spec(name="first")
+    then = session.spec(name="then", deps=(ref(first),), slots=(0,))
+    session.driver(first, then)
+    assert news(session) == [("first", "RUNNING"), ("then", "WAITING")]
+    worker(done(first))
+    assert news(session) == [("first", "FINISHED"), ("then", "RUNNING")]
+    worker(raised(then))
+    assert news(session) == [("then", "FAILED")]
+    assert news(session) == []
+
+
+def test_batches_come_ten_times_a_second_at_most():
+    session = watching()
+    (worker,) = session.workers
+    task = session.spec()
+    session.driver(task)
+    assert session.scheduler.next_tick() == 0.0
+    assert len(news(session)) == 1
+    worker(done(task))
+    assert session.tick(INTERVAL / 2) == []
+    assert 0 < session.scheduler.next_tick() <= INTERVAL
+    assert len(news(session)) == 1
+
+
+def test_a_task_as_the_views_see_it():
+    session = watching()
+    (worker,) = session.workers
+    put = m.Value(session.ids.put(), b"x")
+    task = session.spec(
+        name="f", cell="cell", deps=(put.id, put.id), slots=(0, 1), parent=b"parent"
+    )
+    session.driver(m.PutObject(put), task)
+    worker(raised(task))
+    (events,) = sent(session.tick(INTERVAL), session.driver)
+    (info,) = events.batch.tasks
+    assert (info.id, info.kind, info.cell) == (task.id.hex(), "task", "cell")
+    assert (info.parent, info.worker) == (b"parent".hex(), "4711")
+    assert info.deps == [put.id[:24].hex()]
+    assert (info.submitted, info.started, info.ended) == (1000.0, 10.0, 1000.0)
+    assert info.error == "ValueError: no"
+
+
+def test_every_watcher_is_told_and_nobody_else():
+    session = watching()
+    other, blind = session.connect(b"other"), session.connect(b"blind")
+    other(m.Subscribe(True))
+    session.driver(session.spec())
+    out = session.tick(INTERVAL)
+    assert sent(out, session.driver) == sent(out, other) != []
+    assert sent(out, blind) == []
+
+
+def test_without_watchers_nothing_is_collected():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec()
+    session.driver(task)
+    worker(done(task))
+    assert session.scheduler.next_tick() is None
+    assert session.tick(INTERVAL) == []
+    session.driver(m.Subscribe(True))
+    assert news(session) == []
+
+
+def test_who_stops_watching_or_leaves_is_forgotten():
+    session = watching()
+    other = session.connect(b"other")
+    other(m.Subscribe(True))
+    session.driver(m.Subscribe(False), session.spec())
+    assert len(news(session, other)) == 1
+    session.driver(session.spec())
+    session.leave(other)
+    assert session.scheduler.next_tick() is None
+    assert session.tick(INTERVAL) == []
+
+
+def test_the_past_is_bounded():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    for i in range(KEPT + 5):
+        task = session.spec(name=str(i))
+        session.scheduler.handle(session.driver.id, [task, m.Release([ref(task)])])
+        session.scheduler.handle(worker.id, [done(task)])
+    (reply,) = sent(session.driver(m.Query(1, "tasks", {})), session.driver)
+    listed = msgspec.msgpack.decode(reply.data)
+    assert [len(listed), listed[0][1], listed[-1][1]] == [KEPT, "5", str(KEPT + 4)]
+
+
+def test_tasks_can_be_listed_by_cell():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    mine, other = session.spec(cell="mine"), session.spec(cell="other")
+    out = session.driver(mine, other)
+    assert (runs(out, worker), signals(out)) == ([mine], [])
+    (reply,) = sent(session.driver(m.Query(1, "tasks", {"cell": "mine"})), session.driver)
+    assert [t[0] for t in msgspec.msgpack.decode(reply.data)] == [mine.id.hex()]
