@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 from raykernel import actor, exceptions, runtime_context, runtime_env
-from raykernel.actor import ActorID, method
+from raykernel.actor import method
 from raykernel.api import (
     available_resources,
     cancel,
@@ -27,8 +27,9 @@ from raykernel.api import (
     wait,
 )
 from raykernel.generators import DynamicObjectRefGenerator, ObjectRefGenerator
+from raykernel.ids import ActorID, JobID, NodeID, TaskID
 from raykernel.refs import ObjectRef
-from raykernel.runtime_context import JobID, NodeID, TaskID, get_runtime_context
+from raykernel.runtime_context import get_runtime_context
 
 ObjectID = ObjectRef  # Ray's older name
 

@@ -18,6 +18,7 @@ from raykernel.exceptions import (
     AsyncioActorExit,
     PendingCallsLimitExceeded,
 )
+from raykernel.ids import ActorID
 from raykernel.refs import ObjectRef
 from raykernel.remote import make_refs, result_ids
 from raykernel.runtime import context, execute, resources
@@ -98,17 +99,18 @@ class MethodInfo:
 class Meta:
     """What all handles to an actor share: its class's name and methods."""
 
-    __slots__ = ("class_name", "max_pending", "methods", "module", "retries")
+    __slots__ = ("class_name", "max_pending", "methods", "module", "retries", "stream_cap")
 
     def __init__(
         self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int,
-        max_pending: int,
+        max_pending: int, stream_cap: int,
     ) -> None:  # fmt: skip
         self.class_name = class_name
         self.module = module
         self.methods = methods
         self.retries = retries
         self.max_pending = max_pending  # -1: as many as you like
+        self.stream_cap = stream_cap  # of all its streams together; 0: none
 
 
 def _methods(cls: type) -> dict[str, MethodInfo]:
@@ -215,7 +217,8 @@ class ActorClass:
             raise TypeError(f"{name}() takes no arguments")
         retries = options.get("max_task_retries") or 0
         pending = options.get("max_pending_calls") or -1
-        meta = Meta(name, self._cls.__module__, self._methods, retries, pending)
+        cap = options.get("_actor_generator_backpressure_num_objects") or 0
+        meta = Meta(name, self._cls.__module__, self._methods, retries, pending, cap)
         actor_id = client.ids.actor()
         namespace = options.get("namespace") or engine.namespace
         actor_name = options.get("name") or ""
@@ -266,6 +269,7 @@ class ActorClass:
             max_pending_calls=meta.max_pending,
             concurrency_groups=groups if isinstance(groups, dict) else {},
             is_async=self._is_async,
+            stream_cap=meta.stream_cap,
             out_of_order=self._is_async or concurrency > 1 or bool(groups)
             or bool(options.get("allow_out_of_order_execution")),
             keeps=opts.demand(options, 0),
@@ -376,6 +380,8 @@ class ActorHandle:
     def _actor_id(self) -> ActorID:
         return ActorID(self._id)
 
+    _ray_actor_id = _actor_id  # both of Ray's spellings are about
+
     def __dir__(self) -> list[str]:
         return ["__init__", *self._meta.methods]
 
@@ -391,30 +397,6 @@ class ActorHandle:
     def __reduce__(self) -> Any:
         note_ref(handle_id(self._id))
         return _load_handle, (self._id, self._meta)
-
-
-class ActorID:
-    """An actor's id; equal and hashable."""
-
-    __slots__ = ("_id",)
-
-    def __init__(self, actor_id: bytes) -> None:
-        self._id = actor_id
-
-    def hex(self) -> str:
-        return self._id.hex()
-
-    def binary(self) -> bytes:
-        return self._id
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ActorID) and self._id == other._id
-
-    def __hash__(self) -> int:
-        return hash(self._id)
-
-    def __repr__(self) -> str:
-        return f"ActorID({self._id.hex()})"
 
 
 def _load_handle(actor_id: bytes, meta: Meta) -> ActorHandle:
@@ -473,6 +455,8 @@ class ActorMethod:
             options = self._options
             returns = opts.returns(options.get("num_returns"), info.is_generator)
             extra = opts.task_extra(options)
+        if returns == m.STREAMING and handle._meta.stream_cap:
+            extra = _capped(extra, handle._meta.stream_cap)
         retries = options.get("max_task_retries")
         name = options.get("name") or f"{handle._meta.class_name}.{info.name}"
         limit = handle._meta.max_pending
@@ -518,6 +502,12 @@ class ActorMethod:
         if limit > 0 and returns:
             _count_call(client, handle._id, task)
         return refs
+
+
+def _capped(extra: m.TaskExtra | None, cap: int) -> m.TaskExtra:
+    """A stream's options where all of its actor's streams share a cap: what is taken is told."""
+    extra = extra or m.TaskExtra()
+    return msgspec.structs.replace(extra, backpressure=min(extra.backpressure or cap, cap))
 
 
 #: Calls of this process that are not over, by actor; only for actors with `max_pending_calls`.

@@ -27,6 +27,10 @@ class ObjectRefGenerator:
         self._over = False
 
     @property
+    def _generator_ref(self) -> ObjectRef[Any]:
+        return self._end
+
+    @property
     def _client(self) -> Client:
         client = self._end._client
         assert client is not None
@@ -43,8 +47,9 @@ class ObjectRefGenerator:
         item = self._ask()
         try:
             self._client.get_any([item, self._end.binary()], timeout_s)
-            if self._at_the_end(item):
-                self._client.get([self._end.binary()], timeout_s)
+            unseen = self._unseen(item)
+            if unseen:
+                self._client.wait([unseen], 1, timeout_s)
         except Timeout:
             return ObjectRef.nil()
         ref = self._take(item)
@@ -61,18 +66,23 @@ class ObjectRefGenerator:
             client.queue(m.Consumed(self._task, self._position))
         return item
 
-    def _at_the_end(self, item: bytes) -> bool:
-        """Whether the item is an error and the end, which must be on its way, not here yet: only
-        the end tells a task's failure from an item that will never be."""
+    def _unseen(self, item: bytes) -> bytes:
+        """Of an error at the end what is not here yet, but must be on its way: only item and end
+        together tell a task's failure from an item that will never be."""
         client = self._client
-        value = client.peek(item)
-        return value is not None and value.error and client.peek(self._end.binary()) is None
+        value, end = client.peek(item), client.peek(self._end.binary())
+        if end is None:
+            return self._end.binary() if value is not None and value.error else b""
+        return item if end.error and value is None else b""
 
     def _take(self, item: bytes) -> ObjectRef[Any] | None:
         """The ref of an item that is ready; None at the end."""
         client = self._client
         end = client.peek(self._end.binary())
-        if end is not None and (end.error or client.load(end) <= self._position):
+        if end is not None and end.error:
+            value = client.peek(item)
+            self._over = value is None or value.error  # the last one: it says why there is no more
+        elif end is not None and client.load(end) <= self._position:
             self._over = True
             client.forget(item)
             return None
@@ -92,15 +102,17 @@ class ObjectRefGenerator:
         client, end = self._client, self._end.binary()
         if client.peek(item) is None and client.peek(end) is None:
             await _ready(client, item, end)
-        if self._at_the_end(item):
-            await _ready(client, end)
+        unseen = self._unseen(item)
+        if unseen:
+            await _ready(client, unseen)
         ref = self._take(item)
         if ref is None:
             raise StopAsyncIteration
         return ref
 
     def completed(self) -> ObjectRef[Any]:
-        """A ref that is ready when the task has ended; its value is the number of items."""
+        """A ref that is ready when the task has ended. Its value is the number of items; it raises
+        what kept the task from running to its end, but not the task's own exception."""
         return self._end
 
     def task_id(self) -> str:
@@ -121,8 +133,8 @@ class ObjectRefGenerator:
         return item, end
 
     def next_ready(self) -> bool:
-        """Whether `next` would return (or stop) at once."""
-        return bool(self._client.wait(self._wait_ids(), 1, 0))
+        """Whether `next` would return, or stop, at once. False once it has stopped."""
+        return not self._over and bool(self._client.wait(self._wait_ids(), 1, 0))
 
     def close(self) -> None:
         """Take no more: the task is told to stop."""
@@ -172,8 +184,12 @@ class DynamicObjectRefGenerator:
         self._refs = refs
 
     def __iter__(self) -> Iterator[ObjectRef[Any]]:
-        while self._refs:
-            yield self._refs.pop(0)
+        return self
+
+    def __next__(self) -> ObjectRef[Any]:
+        if not self._refs:
+            raise StopIteration
+        return self._refs.pop(0)
 
     def __len__(self) -> int:
         return len(self._refs)

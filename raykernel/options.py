@@ -156,6 +156,12 @@ def _not_for_tasks(name: str, value: Any) -> None:
         raise ValueError(f"Setting '{name}' is not implemented for tasks")
 
 
+def _stream_cap(name: str, value: Any) -> None:
+    _of_type(int)(name, value)
+    if value is not None and value <= 0:
+        raise ValueError(f"{name} must be > 0 to cap what an actor's streams hold; None for no cap")
+
+
 def _anything(name: str, value: Any) -> None:
     pass
 
@@ -197,6 +203,7 @@ ACTOR_OPTIONS: dict[str, Check] = {
     "max_concurrency": _count(infinite=False),
     "object_store_memory": _count(infinite=False),
     "max_pending_calls": _count(),
+    "_actor_generator_backpressure_num_objects": _stream_cap,
     "concurrency_groups": _groups,
     "allow_out_of_order_execution": _of_type(bool),
 }

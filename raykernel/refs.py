@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Generator
+import warnings
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from raykernel.ids import JobID, TaskID
 from raykernel.runtime import context
 from raykernel.runtime.client import Client
 from raykernel.runtime.ids import OBJECT_BYTES
@@ -14,8 +17,6 @@ from raykernel.runtime.serialize import add_plain_type, note_ref
 if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
-
-    from raykernel.runtime_context import JobID, TaskID
 
 T = TypeVar("T")
 
@@ -58,7 +59,16 @@ class ObjectRef(Generic[T]):
         return cls(b"\xff" * OBJECT_BYTES)
 
     @classmethod
+    def from_binary(cls, value: bytes) -> ObjectRef[Any]:
+        return cls(value)
+
+    @classmethod
+    def from_hex(cls, text: str) -> ObjectRef[Any]:
+        return cls(bytes.fromhex(text))
+
+    @classmethod
     def from_random(cls) -> ObjectRef[Any]:
+        """A ref that stands for nothing."""
         return cls(os.urandom(OBJECT_BYTES))
 
     @classmethod
@@ -67,14 +77,10 @@ class ObjectRef(Generic[T]):
 
     def task_id(self) -> TaskID:
         """The task that makes the value."""
-        from raykernel.runtime_context import TaskID
-
         return TaskID(self._id[:24])
 
     def job_id(self) -> JobID:
-        from raykernel.runtime_context import JobID, get_runtime_context
-
-        return JobID(bytes.fromhex(get_runtime_context().get_job_id()))
+        return JobID(bytes.fromhex(context.engine.job) if context.engine is not None else b"")
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._id == other._id
@@ -102,6 +108,21 @@ class ObjectRef(Generic[T]):
             raise ValueError(f"{self!r} belongs to no session")
         self._client.when_ready(self._id, callback)
 
+    def _on_completed(self, callback: Callable[[Any], Any]) -> None:
+        """Call `callback` with the value, or with the error, once it is there. In any thread; what
+        it raises is lost."""
+        from raykernel import api
+
+        def ready() -> None:
+            try:
+                result = api.get(self)
+            except BaseException as error:
+                result = error
+            with contextlib.suppress(Exception):
+                callback(result)
+
+        self._when_ready(ready)
+
     def future(self) -> concurrent.futures.Future[T]:
         """A `concurrent.futures.Future` of the value. Its callbacks run in the IO thread."""
         import concurrent.futures
@@ -122,12 +143,16 @@ class ObjectRef(Generic[T]):
         return future
 
     def as_future(self, _internal: bool = False) -> asyncio.Future[T]:
-        """An asyncio future of the value, for the running loop."""
+        """An asyncio future of the value, for the running loop, or for the one that this thread
+        will run."""
         import asyncio  # a quarter of this package's import time, for the few who await
 
         from raykernel import api
 
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = _idle_loop()
         future: asyncio.Future[T] = loop.create_future()
 
         def resolve() -> None:
@@ -150,6 +175,20 @@ class ObjectRef(Generic[T]):
 
     def __iter__(self) -> Any:
         raise TypeError("an ObjectRef is not iterable: `ray.get` it first")
+
+
+def _idle_loop() -> asyncio.AbstractEventLoop:
+    """This thread's event loop while it doesn't run; made if there is none."""
+    import asyncio
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return asyncio.get_event_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        return loop
 
 
 add_plain_type(ObjectRef)

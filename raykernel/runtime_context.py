@@ -6,53 +6,11 @@ import json
 from typing import Any
 
 from raykernel import api, runtime_env
-from raykernel.actor import ActorHandle, ActorID
+from raykernel.actor import ActorHandle
+from raykernel.ids import ActorID, JobID, NodeID, TaskID
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.serialize import deserialize
-
-
-class _ID:
-    """An id: equal and hashable by its bytes."""
-
-    __slots__ = ("_id",)
-
-    def __init__(self, value: bytes) -> None:
-        self._id = value
-
-    @classmethod
-    def from_hex(cls, text: str) -> Any:
-        return cls(bytes.fromhex(text))
-
-    def hex(self) -> str:
-        return self._id.hex()
-
-    def binary(self) -> bytes:
-        return self._id
-
-    def is_nil(self) -> bool:
-        return not self._id.strip(b"\xff")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._id == other._id
-
-    def __hash__(self) -> int:
-        return hash(self._id)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._id.hex()})"
-
-
-class JobID(_ID):
-    """A driver's id in its session."""
-
-
-class NodeID(_ID):
-    """A machine's id in its session."""
-
-
-class TaskID(_ID):
-    """A task's id."""
 
 
 class RuntimeContext:

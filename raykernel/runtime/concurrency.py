@@ -111,7 +111,7 @@ class Threaded(Concurrent):
             value = self._call(running, values)
             if spec.returns == m.STREAMING:
                 execute.check_stream(spec, value)
-                outcome = execute.stream(client, running, value, self.worker._room(spec))
+                outcome = self.worker.stream(running, value)
             else:
                 outcome = execute.success(client, running, value, started)
         except BaseException as error:
@@ -195,8 +195,13 @@ class Async(Concurrent):
         if not hasattr(generator, "__anext__"):
             execute.check_stream(spec, generator)
             generator = _as_async(generator)
-        while spec.id not in self.worker.stopped_streams:
-            if limit and position - self.worker.consumed.get(spec.id, 0) >= limit:
+        while True:
+            end = self.worker.stopped_streams.get(spec.id)
+            if end is not None:
+                if time.monotonic() >= end:
+                    await generator.aclose()
+                    break
+            elif limit and position - self.worker.consumed.get(spec.id, 0) >= limit:
                 client.flush()
                 await asyncio.sleep(0.005)
                 continue
@@ -206,8 +211,6 @@ class Async(Concurrent):
                 break
             client.post(execute.yielded(client, spec, position, item))
             position += 1
-        else:
-            await generator.aclose()
         return execute.stream_end(spec, position, started)
 
 

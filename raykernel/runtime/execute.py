@@ -7,12 +7,15 @@ the user's code does escapes as an exception: it becomes a `TaskFinished`.
 from __future__ import annotations
 
 import inspect
+import itertools
 import linecache
 import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from types import GeneratorType
 from typing import Any, NoReturn
 
 from . import context, failures
@@ -117,12 +120,16 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
     if count == 1 or spec.kind == m.CREATION:
         if spec.kind == m.CREATION:
             return []
+        if type(value) is GeneratorType:
+            return _drawn(client, spec, value)
         return [client.make_value(spec.id + b"\1\0\0\0", serialize(value))]
     if count == 0:
         return []
     if count == m.DYNAMIC:
-        running.keep = made = make_dynamic([client.put(serialize(item)) for item in value])
+        running.keep = made = make_dynamic(_put_all(client, running, value))
         return [client.make_value(return_id(spec.id, 1), serialize(made))]
+    if type(value) is GeneratorType:
+        return _drawn(client, spec, value)
     try:
         parts = list(value)
     except TypeError:
@@ -135,6 +142,44 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
     return [
         client.make_value(return_id(spec.id, i), serialize(part)) for i, part in enumerate(parts, 1)
     ]
+
+
+class Broken(Exception):
+    """A generator failed, or ended early, after it had made some of what its task promised."""
+
+    def __init__(self, error: BaseException, made: list[m.Value]) -> None:
+        self.error = error
+        self.made = made
+
+
+def _drawn(client: Client, spec: m.TaskSpec, generator: Any) -> list[m.Value]:
+    """The first items of a generator as a task's fixed number of returns. Raises Broken."""
+    made: list[m.Value] = []
+    try:
+        for item in itertools.islice(generator, spec.returns):
+            made.append(client.make_value(return_id(spec.id, len(made) + 1), serialize(item)))
+        if len(made) < spec.returns:
+            raise ValueError(f"Task returned {len(made)} objects, but num_returns={spec.returns}.")
+    except BaseException as error:
+        raise Broken(error, made) from None
+    return made
+
+
+def _put_all(client: Client, running: Running, generator: Any) -> list[bytes]:
+    """Put what a "dynamic" task yields. Unless it can be tried again, an exception is the last."""
+    spec = running.spec
+    ids: list[bytes] = []
+    try:
+        for item in generator:
+            ids.append(client.put(serialize(item)))
+    except Exception as error:
+        again = spec.retries < 0 or running.attempt <= spec.retries
+        if again and failures.retryable(spec, error):
+            raise
+        record = encode_one(failures.describe(running, error))
+        ids.append(client.ids.put())
+        client.post(m.PutObject(m.Value(ids[-1], record, error=True)))
+    return ids
 
 
 #: Set by the API: turns ids into the value a "dynamic" task returns.
@@ -184,6 +229,8 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
         return m.TaskFinished(running.spec.id, [], "exit", started=started, ended=ended)
     try:
         values = results(client, running, value)
+    except Broken as broken:
+        return failure(running, broken.error, started, made=broken.made)
     except BaseException as error:
         return failure(running, error, started)
     return m.TaskFinished(running.spec.id, values, started=started, ended=ended)
@@ -199,13 +246,18 @@ def _quit(running: Running, error: SystemExit) -> None:
     code = error.code
     if not isinstance(code, int):
         code = 0 if code is None else 1
+    traceback.clear_frames(error.__traceback__)  # what its locals held is let go in order
     if code or running.spec.kind == m.TASK:
         leave(code & 0xFF)
     running.exiting = True
 
 
 def failure(
-    running: Running, error: BaseException, started: float, cancelled: bool = False
+    running: Running,
+    error: BaseException,
+    started: float,
+    cancelled: bool = False,
+    made: Sequence[m.Value] = (),
 ) -> m.TaskFinished:
     """The outcome of a call that raised; `cancelled` if that was what it was asked to do."""
     spec = running.spec
@@ -219,7 +271,7 @@ def failure(
         return m.TaskFinished(spec.id, [], "exit", started=started, ended=ended)
     record = failures.describe(running, error)
     return m.TaskFinished(
-        spec.id, [m.Value(b"", encode_one(record), error=True)], "error",
+        spec.id, [m.Value(b"", encode_one(record), error=True), *made], "error",
         failures.retryable(spec, error), failures.summary(error), started, ended,
     )  # fmt: skip
 

@@ -80,6 +80,7 @@ class ActorOptions(msgspec.Struct, frozen=True, array_like=True):
     concurrency_groups: dict[str, int] = {}
     is_async: bool = False
     out_of_order: bool = False
+    stream_cap: int = 0  # items of all its streams that nobody has taken; 0: any number
     keeps: str = ""  # resources held once it is placed, canonical text
 
 

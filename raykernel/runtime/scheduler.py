@@ -402,8 +402,9 @@ class Scheduler:
                 self.fail(task, actor.death)
         else:
             task.error = message.error
-            value = message.values[0]
-            self._end(task, TaskEvent.FAILED, self._copies(task, value), worker)
+            value, *made = message.values  # and what it made before it failed
+            values = made + self._copies(task, value)[len(made) :]
+            self._end(task, TaskEvent.FAILED, values, worker)
             if task.spec.kind == m.CREATION:
                 record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
                 self.actors.creation_failed(self.actors.actors[task.spec.actor], record)
@@ -436,7 +437,11 @@ class Scheduler:
             at = task.produced
             self._new_item(task, at)
             task.produced = at + 1
-            return [replace(error, id=item_id(spec.id, at)), self._stream_end(task)]
+            end = self._stream_end(task)
+            record = msgspec.msgpack.decode(error.data, type=m.ErrorRecord)
+            if record.kind not in ("task", "unreadable"):  # it was not allowed to run to its end
+                end = replace(error, id=end.id)
+            return [replace(error, id=item_id(spec.id, at)), end]
         count = spec.returns if spec.returns >= 0 else 1
         return [replace(error, id=return_id(spec.id, i + 1)) for i in range(count)]
 
@@ -583,7 +588,11 @@ class Scheduler:
         for task in list(self.tasks.values()):
             endless = task.spec.returns == m.STREAMING and task.owner == client.id
             if endless and task.ended == 0.0 and task.stream_dropped < 0:
-                self._stop_stream(task, task.consumed)  # nobody else can take its items
+                if task.spec.kind == m.TASK:  # nobody else can take its items
+                    task.stream_dropped = task.consumed
+                    self.cancel(task, force=False, recursive=True, patience=PATIENCE)
+                else:
+                    self._stop_stream(task, task.consumed)
         self.store.drop_client(client)
 
     # -- objects -------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ from .settings import Settings
 from .taskio import Outbox, TaskStream
 
 _FLUSH = 0.001  # results wait for company at most this long
+#: Seconds that a stream nobody takes any more may go on, unhindered: what is nearly done ends well.
+GRACE = 1.0
 _LAST_WORDS = 30.0  # seconds for `__ray_shutdown__` and exit handlers
 
 
@@ -67,8 +69,11 @@ class Worker:
         self.blocked = 0
         self.instance: Any = None
         self.concurrent: Concurrent | None = None
-        self.consumed: dict[bytes, int] = {}
-        self.stopped_streams: set[bytes] = set()
+        self.consumed: dict[bytes, int] = {}  # by stream
+        self.made: dict[bytes, int] = {}  # by stream that runs, where they share a cap
+        self.cap_lock = threading.Lock()  # guards `made`
+        self.stream_cap = 0
+        self.stopped_streams: dict[bytes, float] = {}  # nobody takes them: when they are to end
         self._mean: dict[bytes, float] = {}
         self._last_sent = 0.0
         self.sizes_threads = False  # whether OMP_NUM_THREADS is for us to set
@@ -133,7 +138,7 @@ class Worker:
         elif kind is m.StreamConsumed:
             self.consumed[message.task] = message.position
         elif kind is m.StopStream:
-            self.stopped_streams.add(message.task)
+            self.stopped_streams[message.task] = time.monotonic() + GRACE
         elif kind is m.Exit:
             self.leaving = message.reason or "told to"
         elif message is None:
@@ -303,26 +308,55 @@ class Worker:
 
     def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
         execute.check_stream(running.spec, generator)
-        return execute.stream(self.client, running, generator, self._room(running.spec))
+        return self.stream(running, generator)
+
+    def stream(self, running: Running, generator: Any) -> m.TaskFinished:
+        """Run a generator to its end, as far as somebody takes what it yields. In any thread."""
+        spec = running.spec
+        try:
+            return execute.stream(self.client, running, generator, self._room(spec))
+        finally:
+            with self.cap_lock:
+                self.made.pop(spec.id, None)
+            self.consumed.pop(spec.id, None)
+            self.stopped_streams.pop(spec.id, None)
 
     def _room(self, spec: m.TaskSpec) -> Any:
         """Blocks while the consumer of a stream is too far behind; False once it is gone."""
         limit = spec.extra.backpressure if spec.extra is not None else 0
         client = self.client
+        made, consumed = self.made, self.consumed
+        cap = self.stream_cap
+
+        def full(position: int) -> bool:
+            if not limit:
+                return False
+            if position - consumed.get(spec.id, 0) >= limit:
+                return True
+            if not cap:
+                return False
+            with self.cap_lock:
+                made[spec.id] = position
+                if sum(n - consumed.get(i, 0) for i, n in made.items()) >= cap:
+                    return True
+                made[spec.id] = position + 1  # the one about to be made
+            return False
 
         def wait(position: int) -> bool:
             with client.guard:
-                while spec.id not in self.stopped_streams:
-                    if not limit or position - self.consumed.get(spec.id, 0) < limit:
+                while True:
+                    end = self.stopped_streams.get(spec.id)
+                    if end is not None:
+                        return time.monotonic() < end
+                    if not full(position):
                         return True
                     client.flush()
                     if client.guard.noted:
                         client.guard.deliver()
                     seen = client.turn()
-                    if position - self.consumed.get(spec.id, 0) < limit:
+                    if not full(position):
                         return True
-                    client.pump(seen, None)
-            return False
+                    client.pump(seen, 0.05 if cap else None)  # another stream's end tells nobody
 
         return wait
 
@@ -340,6 +374,7 @@ class Worker:
 
     def _host(self, options: m.ActorOptions) -> None:
         self.guard.wake_fd()
+        self.stream_cap = options.stream_cap
         self.concurrent = make_concurrent(options, self)
 
     def leave(self, code: int) -> NoReturn:

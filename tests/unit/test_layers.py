@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.calling",
         "raykernel.cloudpickle",
         "raykernel.generators",
+        "raykernel.ids",
         "raykernel.options",
         "raykernel.placement",
         "raykernel.refs",

@@ -192,11 +192,13 @@ class Proc:
         """Take the next item if it is there, else ask for it."""
         item, end = item_id(stream.task, stream.position), return_id(stream.task, 1)
         known = self.values.get(end)
-        if known is not None and pickle.loads(known.data) <= stream.position:
+        if known is not None and not known.error and pickle.loads(known.data) <= stream.position:
             self.over(stream)
         elif item in self.values:
             stream.position += 1
             self.refs[item] += 1
+            if known is not None and known.error and self.values[item].error:
+                self.over(stream)  # the last item says why there is no more
         else:
             if known is None and item not in self.wanted:
                 self.say(m.Consumed(stream.task, stream.position))

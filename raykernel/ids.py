@@ -1,0 +1,55 @@
+"""The ids that programs see: equal and hashable by their bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BaseID:
+    """An id of bytes; all ones stand for none."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, value: bytes) -> None:
+        self._id = value
+
+    @classmethod
+    def from_hex(cls, text: str) -> Any:
+        return cls(bytes.fromhex(text))
+
+    def hex(self) -> str:
+        return self._id.hex()
+
+    def binary(self) -> bytes:
+        return self._id
+
+    def is_nil(self) -> bool:
+        return not self._id.strip(b"\xff")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._id == other._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._id.hex()})"
+
+
+class ActorID(BaseID):
+    """An actor's id."""
+
+
+class JobID(BaseID):
+    """A driver's id in its session."""
+
+
+class NodeID(BaseID):
+    """A machine's id in its session."""
+
+
+class TaskID(BaseID):
+    """A task's id."""
+
+
+__all__ = ["ActorID", "BaseID", "JobID", "NodeID", "TaskID"]
