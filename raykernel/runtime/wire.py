@@ -60,7 +60,7 @@ class Framer(Generic[M]):
                     break
                 try:
                     messages = self._decode(view[start + _LENGTH : stop])
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     raise WireError(str(error)) from error
                 out = out + messages if out else messages
                 start = stop
