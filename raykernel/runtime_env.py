@@ -167,25 +167,28 @@ def _pip(value: Any, per_call: bool) -> dict[str, Any]:
         if not isinstance(part, _PIP_FIELDS[key]):
             wanted = _PIP_FIELDS[key].__name__
             raise TypeError(f"runtime_env['pip'][{key!r}] must be of type {wanted}, got {part!r}")
-    packages = _requirements(value["packages"])
-    out["packages"] = sorted({_located(line) for line in packages})
-    return out if packages else {}
+    if not all(isinstance(option, str) for option in out.get("pip_install_options", ())):
+        raise TypeError("runtime_env['pip']['pip_install_options'] must be of type List[str]")
+    out["packages"] = sorted(set(_requirements(value["packages"])))
+    return out if out["packages"] else {}
 
 
 def _requirements(value: Any) -> list[str]:
     """The lines of requirements, from a list or a file."""
     if isinstance(value, (str, os.PathLike)):
+        path = os.path.abspath(os.path.expanduser(value))
         try:
-            with open(os.path.expanduser(value), encoding="utf-8") as file:
-                return list(_lines(file.read()))
+            with open(path, encoding="utf-8") as file:
+                lines = list(_lines(file.read()))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"runtime_env['pip']: {value} can't be read: {error}") from None
+        return [_located(line, os.path.dirname(path)) for line in lines]
     if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         raise TypeError(
             "runtime_env['pip'] must be of type str (a requirements file's path) or List[str], "
             f"got {value!r}"
         )
-    return list(_lines("\n".join(value)))
+    return [_located(line, os.getcwd()) for line in _lines("\n".join(value))]
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -197,17 +200,25 @@ def _lines(text: str) -> Iterator[str]:
 
 
 _OPTION = re.compile(r"(-[^\s=]+)[\s=]+(.+)")
-_ARCHIVES = (".whl", ".zip", ".tar.gz", ".txt")
+_FILES = ("-r", "--requirement", "-c", "--constraint")
+_ARCHIVES = (".whl", ".zip", ".tar.gz")
 
 
-def _located(line: str) -> str:
-    """A requirement or an option, with an absolute path in the place of a relative one."""
-    option = _OPTION.fullmatch(line)
-    place = option[2] if option is not None else line
-    plain = place.partition(" ;")[0].endswith(_ARCHIVES) and "://" not in place
-    if plain or place.startswith((".", "~")):
-        place = os.path.join(os.getcwd(), os.path.expanduser(place))
-    return f"{option[1]} {place}" if option is not None else place
+def _located(line: str, home: str) -> str:
+    """A requirement or an option, with an absolute path in the place of a relative one.
+
+    Requirement files named in one are found from that one's folder, `home`; other paths, as pip
+    does it, from the working directory.
+    """
+    match = _OPTION.fullmatch(line)
+    option, place = match.groups() if match is not None else ("", line)
+    if "://" in place or " @ " in place:
+        return line
+    if option in _FILES:
+        place = os.path.normpath(os.path.join(home, os.path.expanduser(place)))
+    elif place.startswith((".", "~")) or place.partition(" ;")[0].endswith(_ARCHIVES):
+        place = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(place)))
+    return f"{option} {place}".lstrip()
 
 
 def _config(value: Any, per_call: bool) -> dict[str, Any]:

@@ -114,6 +114,23 @@ def test_env_vars_are_checked(ray: ModuleType) -> None:
         make_read(ray).options(runtime_env={"env_vars": {"A": 1}}).remote("A")
 
 
+@pytest.mark.parametrize("pip", [1, ["numpy", 1], {"packages": ["numpy"], "pip_check": "yes"}])
+def test_pip_is_checked(ray: ModuleType, pip: Any) -> None:
+    with pytest.raises(TypeError, match="pip"):
+        make_read(ray).options(runtime_env={"pip": pip}).remote("A")
+
+
+@pytest.mark.parametrize("pip", [{"pip_check": True}, {"packages": ["numpy"], "check": True}])
+def test_fields_of_pip_are_checked(ray: ModuleType, pip: Any) -> None:
+    with pytest.raises(ValueError, match="pip"):
+        make_read(ray).options(runtime_env={"pip": pip}).remote("A")
+
+
+def test_a_file_of_requirements_must_be_there(ray: ModuleType) -> None:
+    with pytest.raises(ValueError, match="nowhere"):
+        make_read(ray).options(runtime_env={"pip": "/nowhere/requirements.txt"}).remote("A")
+
+
 def test_a_runtime_env_is_a_dict(ray: ModuleType) -> None:
     with pytest.raises(TypeError, match="runtime_env"):
         make_read(ray).options(runtime_env="nothing").remote("A")
