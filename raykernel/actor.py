@@ -134,7 +134,6 @@ class ActorClass:
         self._options = options
         self._key = os.urandom(16)
         self._exported: Client | None = None
-        self._captured: list[ObjectRef[Any]] = []
         functools.update_wrapper(self, cls, updated=())
 
     # looked at when they are needed: a class that refers to itself is not complete yet while its
@@ -308,10 +307,7 @@ class ActorClass:
 
     def _export(self, client: Client) -> None:
         payload, contained = pack_code(self._cls)
-        for object_id in contained:
-            client.add_ref(object_id)
-        self._captured = [ObjectRef(object_id, client) for object_id in contained]
-        client.register_function(self._key, self._cls.__name__, lambda: payload)
+        client.register_function(self._key, self._cls.__name__, payload, contained)
         self._exported = client
 
     def __getstate__(self) -> dict[str, Any]:

@@ -56,7 +56,6 @@ class RemoteFunction:
         self._prepared = Prepared(options, function.__name__, is_generator)
         self._signature: Signature | None = None
         self._exported: Client | None = None
-        self._captured: list[ObjectRef[Any]] = []
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -148,17 +147,13 @@ class RemoteFunction:
 
     def _export(self, client: Client) -> None:
         payload, contained = pack_code(self._function)
-        for object_id in contained:
-            client.add_ref(object_id)
-        self._captured = [ObjectRef(object_id, client) for object_id in contained]
-        client.register_function(self._key, self._function.__name__, lambda: payload)
+        client.register_function(self._key, self._function.__name__, payload, contained)
         self._exported = client
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["_exported"] = None
         state["_signature"] = None
-        state["_captured"] = []
         return state
 
     def __repr__(self) -> str:

@@ -548,10 +548,12 @@ class Client:
         data = self.request(lambda number: m.Query(number, what, filters))
         return msgspec.msgpack.decode(data, type=kind)
 
-    def register_function(self, key: bytes, name: str, payload: Callable[[], bytes]) -> None:
+    def register_function(
+        self, key: bytes, name: str, payload: bytes, contained: tuple[bytes, ...]
+    ) -> None:
         """Make a function known to the head, once."""
         if key not in self._functions:
-            self._out.append(m.RegisterFunction(key, name, payload()))
+            self._out.append(m.RegisterFunction(key, name, payload, contained))
             self._functions.add(key)
 
     # -- the end -------------------------------------------------------------------------------

@@ -115,9 +115,12 @@ class Hello(Message, frozen=True, tag=1):
 
 
 class RegisterFunction(Message, frozen=True, tag=2):
+    """The refs in it, `contained`, keep their objects for as long as the session knows it."""
+
     key: bytes
     name: str
     payload: bytes
+    contained: tuple[bytes, ...] = ()
 
 
 class TaskSpec(Message, frozen=True, tag=3):

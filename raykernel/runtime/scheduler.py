@@ -347,7 +347,10 @@ class Scheduler:
         return values
 
     def _register(self, client: Client, message: m.RegisterFunction) -> None:
-        self.functions.setdefault(message.key, message)
+        if message.key not in self.functions:
+            self.functions[message.key] = message
+            for inner in message.contained:
+                self.store.incref(inner)
 
     def _code(self, key: bytes) -> bytes:
         return self.functions[key].payload

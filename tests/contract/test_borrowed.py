@@ -62,6 +62,45 @@ def test_dropping_one_of_two_borrowed_refs_leaves_the_other(ray: ModuleType) -> 
     assert ray.get(second)[-1] == 199_999
 
 
+def test_what_a_submitted_function_closes_over_outlives_the_function(ray: ModuleType) -> None:
+    @ray.remote
+    def wait() -> None:
+        time.sleep(0.3)
+
+    def start() -> Any:
+        captured = ray.put(np.ones(200_000))
+
+        @ray.remote
+        def late(after: Any) -> float:
+            return float(ray.get(captured).sum())
+
+        @ray.remote
+        class Reader:
+            def read(self) -> float:
+                return float(ray.get(captured).sum())
+
+        return late.remote(wait.remote()), Reader.remote()
+
+    result, reader = start()
+    gc.collect()
+    assert ray.get(result) == 200_000
+    assert ray.get(reader.read.remote()) == 200_000
+
+
+def test_a_callback_gets_the_value_or_the_error(ray: ModuleType) -> None:
+    @ray.remote
+    def half(x: float) -> float:
+        return 1 / x
+
+    seen: list[Any] = []
+    for ref in (half.remote(2), half.remote(0)):
+        ref._on_completed(seen.append)
+        ray.wait([ref])
+    _until(lambda: len(seen) == 2)
+    assert 0.5 in seen
+    assert any(isinstance(value, ZeroDivisionError) for value in seen)
+
+
 def test_a_ref_pickled_by_hand_keeps_its_object(ray: ModuleType) -> None:
     pickled = pickle.dumps(ray.put("hello"))
     gc.collect()
