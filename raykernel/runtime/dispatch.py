@@ -264,7 +264,7 @@ class Dispatcher:
         """Start as many workers as could work on this queue at once, less those on their way."""
         room = shape.space.count(shape.amounts, len(shape.queue))
         for _ in range(room - self.starting.get(shape.env, 0)):
-            if sum(self.starting.values()) >= self._start_limit:
+            if self.starting.get(shape.env, 0) >= self._start_limit:
                 return
             self.start(shape.env)
 
