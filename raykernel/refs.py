@@ -31,6 +31,7 @@ class ObjectRef(Generic[T]):
     __slots__ = ("__weakref__", "_client", "_id")
 
     def __init__(self, object_id: bytes, client: Client | None = None) -> None:
+        self._client = None  # for `__del__`, should this raise
         if not isinstance(object_id, bytes) or len(object_id) != OBJECT_BYTES:
             raise ValueError(
                 f"ID string needs to have length {OBJECT_BYTES}, got {len(object_id)}"

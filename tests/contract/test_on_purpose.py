@@ -124,7 +124,7 @@ def test_an_unserializable_argument_names_itself() -> None:
     def take(*values: Any) -> None:
         pass
 
-    with pytest.raises(TypeError, match="the argument <unlocked _thread.lock"):
+    with pytest.raises(TypeError, match=r"the argument <unlocked _thread\.lock"):
         take.remote(1, threading.Lock())
 
 
