@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -168,8 +169,8 @@ class ActorClass:
     def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
         raise ActorClassInheritanceException(
             f"Attempted to define a subclass of the actor class {self._cls.__name__}. Inheriting "
-            "from actor classes is not supported: subclass the plain class, and decorate the "
-            "subclass with @ray.remote."
+            "from actor classes is not currently supported. Subclass the plain class, and "
+            "decorate the subclass with @ray.remote."
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -221,19 +222,21 @@ class ActorClass:
         actor_id = client.ids.actor()
         namespace = options.get("namespace") or engine.namespace
         actor_name = options.get("name") or ""
-        if actor_name:
+        while actor_name:
             owner = client.query(
                 "claim_name", dict[str, bytes], namespace=namespace, name=actor_name,
                 actor=actor_id,
             )  # fmt: skip
-            if owner["actor"] != actor_id:
-                if options.get("get_if_exists"):
-                    return api.get_actor(actor_name, namespace)
+            if owner["actor"] == actor_id:
+                break
+            if not options.get("get_if_exists"):
                 raise ActorAlreadyExistsError(
                     f"The name {actor_name} (namespace={namespace}) is already taken. Please use a "
                     "different name or get the existing actor using "
                     f"ray.get_actor('{actor_name}', namespace='{namespace}')"
                 )
+            with contextlib.suppress(ValueError):  # it has died meanwhile: its name is free
+                return api.get_actor(actor_name, namespace)
         try:
             self._submit(engine, actor_id, args, kwargs, options, meta, namespace)
         except BaseException:

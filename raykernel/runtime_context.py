@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 from raykernel import api, runtime_env
 from raykernel.actor import ActorHandle
 from raykernel.ids import ActorID, JobID, NodeID, TaskID
+from raykernel.placement import PlacementGroupID
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.serialize import deserialize
@@ -67,30 +69,47 @@ class RuntimeContext:
         return running.group.hex() or None if running is not None else None
 
     @property
+    def current_placement_group_id(self) -> PlacementGroupID | None:
+        _deprecated("placement_group")
+        text = self.get_placement_group_id()
+        return PlacementGroupID(bytes.fromhex(text)) if text else None
+
+    def get_dashboard_url(self) -> str:
+        """Empty: there is no dashboard."""
+        return ""
+
+    @property
     def job_id(self) -> JobID:
+        _deprecated("job")
         return JobID(bytes.fromhex(self.get_job_id()))
 
     @property
     def node_id(self) -> NodeID:
+        _deprecated("node")
         return NodeID(bytes.fromhex(self.get_node_id()))
 
     @property
     def task_id(self) -> TaskID | None:
+        _deprecated("task")
         running = context.running()
         return TaskID(running.spec.id) if running is not None else None
 
     @property
     def actor_id(self) -> ActorID | None:
+        _deprecated("actor")
         creation = context.creation
         return ActorID(creation.actor) if creation is not None else None
 
     def get(self) -> dict[str, Any]:
         """The ids and the namespace; what there is none of is left out."""
-        found = {
-            "job_id": self.job_id, "node_id": self.node_id, "namespace": self.namespace,
-            "task_id": self.task_id, "actor_id": self.actor_id,
+        ids = {
+            "job_id": (JobID, self.get_job_id()), "node_id": (NodeID, self.get_node_id()),
+            "task_id": (TaskID, self.get_task_id()), "actor_id": (ActorID, self.get_actor_id()),
         }  # fmt: skip
-        return {key: value for key, value in found.items() if value is not None}
+        found: dict[str, Any] = {
+            key: kind.from_hex(text) for key, (kind, text) in ids.items() if text
+        }
+        return {**found, "namespace": self.namespace}
 
     # -- the actor -----------------------------------------------------------------------------
 
@@ -167,6 +186,14 @@ class RuntimeContext:
 def _actor() -> m.ActorOptions | None:
     creation = context.creation
     return creation.extra.actor if creation is not None and creation.extra is not None else None
+
+
+def _deprecated(what: str) -> None:
+    warnings.warn(
+        f"This API is deprecated in Ray. Use get_{what}_id() instead",
+        DeprecationWarning,
+        stacklevel=3,
+    )
 
 
 _context = RuntimeContext()

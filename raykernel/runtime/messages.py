@@ -342,7 +342,11 @@ class RunTask(Message, frozen=True, tag=4):
 
 
 class CancelTask(Message, frozen=True, tag=5):
+    """`interrupt`: with KeyboardInterrupt where it runs; else it may ask whether it was cancelled,
+    as a plain actor's calls have to."""
+
     task: bytes
+    interrupt: bool = True
 
 
 class Recall(Message, frozen=True, tag=6):

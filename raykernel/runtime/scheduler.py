@@ -721,7 +721,9 @@ class Scheduler:
                     self.kill(worker)
                     continue
                 wait = PATIENCE  # what runs before it is not to be killed
-            self.out.append(Send(worker.id, m.CancelTask(task.spec.id)))
+            spec = task.spec
+            interrupt = spec.kind == m.TASK or spec.returns == m.STREAMING or patience > 0
+            self.out.append(Send(worker.id, m.CancelTask(spec.id, interrupt)))
             self.out.append(SignalWorker(worker.id, POKE))
             if wait and task.spec.kind == m.TASK:
                 task.kill_at = self.clock() + wait

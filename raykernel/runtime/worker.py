@@ -132,7 +132,7 @@ class Worker:
             else:
                 self.inbox.append(message)
         elif kind is m.CancelTask:
-            self._cancel(message.task)
+            self._cancel(message.task, message.interrupt)
         elif kind is m.Recall:
             self._recall()
         elif kind is m.StreamConsumed:
@@ -158,7 +158,7 @@ class Worker:
         if self.in_user_code and running is not None and running.spec.id == self.cancelled:
             raise KeyboardInterrupt
 
-    def _cancel(self, task: bytes) -> None:
+    def _cancel(self, task: bytes, interrupt: bool) -> None:
         if self.concurrent is not None and self.concurrent.cancel(task):
             return
         for message in self.inbox:
@@ -168,10 +168,14 @@ class Worker:
                 self.client.flush()
                 return
         if self.running is not None and self.running.spec.id == task:
-            self.cancelled = task
             self.running.cancelled = True
+            if not interrupt:
+                return
+            self.cancelled = task
             if not guard.is_main_thread():  # the signal may have come before these news
                 os.kill(os.getpid(), POKE)
+            elif self.guard.deferring:  # strike before what comes of it, such as a child's end
+                self.guard.note()
 
     def _recall(self) -> None:
         """The running task takes long: send what is done, hand back what has not started."""
@@ -369,8 +373,7 @@ class Worker:
         assert spec.extra.actor is not None
         if self.concurrent is None:
             self._host(spec.extra.actor)
-        if self.concurrent is not None:
-            self.thread = 0  # some calls wait, others run: the CPU stays here
+        self.thread = 0  # an actor keeps what it holds, also while it waits
 
     def _host(self, options: m.ActorOptions) -> None:
         self.guard.wake_fd()

@@ -391,3 +391,37 @@ def test_generator_methods_stream(ray: ModuleType) -> None:
 
     source = Source.remote()
     assert [ray.get(ref) for ref in source.count.remote(3)] == [0, 1, 2]
+
+
+def test_a_running_call_of_a_plain_actor_is_asked_and_not_interrupted(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
+    @ray.remote
+    class Patient:
+        def work(self, gate: Any) -> str:
+            ray.get(gate.wait.remote())
+            return "done"
+
+    patient = Patient.remote()
+    ref = patient.work.remote(gate)
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
+    ray.cancel(ref, recursive=False)
+    ray.get(gate.open.remote())
+    assert ray.get(ref) == "done"
+
+
+def test_a_blocked_actor_keeps_its_cpu(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
+    @ray.remote(num_cpus=1)
+    class Holder:
+        def work(self, gate: Any) -> None:
+            ray.get(gate.wait.remote())
+
+    before = ray.available_resources()["CPU"]
+    holder = Holder.remote()
+    ref = holder.work.remote(gate)
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
+    assert ray.available_resources()["CPU"] == before - 1
+    ray.get(gate.open.remote())
+    ray.get(ref)
