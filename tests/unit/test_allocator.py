@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykernel.runtime.allocator import PAGE, Allocator
@@ -74,6 +74,7 @@ def test_freeing_what_is_free_is_an_error():
         allocator.free(0)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     keep_warm=st.integers(0, PAGES),
     steps=st.lists(

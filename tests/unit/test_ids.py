@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykernel.runtime import ids
@@ -39,6 +39,7 @@ def test_the_users_seed_has_no_say():
     assert made[0] != made[1]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(task_ids, st.integers(1, 2**32 - 1))
 def test_returns_belong_to_their_task(task: bytes, index: int):
     object_id = return_id(task, index)
@@ -46,12 +47,14 @@ def test_returns_belong_to_their_task(task: bytes, index: int):
     assert int.from_bytes(object_id[24:], "little") == index
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(task_ids, st.integers(0, 2**31), st.integers(0, 2**31))
 def test_items_differ_from_each_other_and_from_the_streams_end(task: bytes, one: int, two: int):
     assert (item_id(task, one) == item_id(task, two)) == (one == two)
     assert item_id(task, one) != return_id(task, 1)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(min_size=16, max_size=16), task_ids)
 def test_handles_are_told_from_values(actor: bytes, task: bytes):
     assert is_handle(handle_id(actor))

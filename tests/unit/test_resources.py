@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykernel.runtime import resources
@@ -17,6 +17,7 @@ def test_a_thousandth_a_thousand_times_is_one():
     assert sum(resources.to_units(0.001) for _ in range(1000)) == resources.to_units(1)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(amounts)
 def test_a_text_says_all_that_is_not_zero(units: dict[str, int]):
     text = resources.encode({k: resources.to_float(n) for k, n in units.items()})
@@ -29,6 +30,7 @@ def test_texts_for_people():
     assert resources.describe("CPU=20000;GPU=5000") == "2 CPU, 0.5 GPU"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(amounts, st.lists(amounts, max_size=8))
 def test_what_fits_never_overdraws_and_what_is_given_back_is_all_there(
     total: dict[str, int], requests: list[dict[str, int]]
@@ -47,6 +49,7 @@ def test_what_fits_never_overdraws_and_what_is_given_back_is_all_there(
     assert {k: n for k, n in pool.free.items() if n} == {k: n for k, n in total.items() if n}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.integers(0, 4 * UNIT + 5000),
     st.lists(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykernel.runtime import messages as m
@@ -22,6 +22,7 @@ message = st.one_of(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.lists(message, max_size=4), max_size=5), st.data())
 def test_any_cut_of_the_stream_gives_the_same_messages(
     frames: list[list[object]], data: st.DataObject
@@ -87,6 +88,7 @@ def test_a_frame_that_does_not_decode_is_an_error(body: bytes):
         framer.feed(len(body).to_bytes(4, "little") + body)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_garbage_is_an_error_or_the_beginning_of_something(garbage: bytes):
     framer: Framer[object] = Framer(m.ToHead)
