@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 
 
 def test_an_object_passed_by_ref_inside_a_container(ray: ModuleType) -> None:
@@ -81,7 +82,8 @@ def test_stages_are_chained_by_refs_alone(ray: ModuleType) -> None:
     assert ray.get(total.remote(*[double.remote(load.remote(n)) for n in range(5)])) == 400_000
 
 
-def test_generators_reduce_heap_memory(ray: ModuleType) -> None:
+@pytest.mark.parametrize("streaming", [True, False])
+def test_generators_reduce_heap_memory(ray: ModuleType, streaming: bool) -> None:
     """A task that yields its large results is never held to more than the last and the next."""
 
     @ray.remote
@@ -96,7 +98,8 @@ def test_generators_reduce_heap_memory(ray: ModuleType) -> None:
             del block
         yield most
 
-    refs = list(blocks.remote(6))
+    task = blocks if streaming else blocks.options(num_returns=7)
+    refs = list(task.remote(6))
     *arrays, most = ray.get(refs)
     assert [int(array[-1]) for array in arrays] == list(range(6))
     assert 1 <= most <= 2
