@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -62,6 +63,12 @@ class ActorGroup:
         init_args: Iterable[Any] | None = None,
         init_kwargs: dict[str, Any] | None = None,
     ) -> None:
+        warnings.warn(
+            "ActorGroup is deprecated in Ray. For stateless/task processing, use "
+            "ray.util.multiprocessing; for actors, ray.util.ActorPool.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         if num_actors <= 0:
             raise ValueError(
                 "The provided `num_actors` must be greater than 0. "

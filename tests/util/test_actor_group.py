@@ -105,3 +105,11 @@ def test_actors_hold_the_cpus_they_ask_for(ray: ModuleType, group_class: Any) ->
 def test_numbers_that_make_no_sense_are_refused(group_class: Any, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         group_class(Adder, **wrong)
+
+
+def test_it_is_deprecated_as_in_ray(group_class: Any) -> None:
+    with (
+        pytest.warns(DeprecationWarning, match=r"use ray\.util\.multiprocessing"),
+        pytest.raises(ValueError, match="greater than 0"),
+    ):
+        group_class(Adder, num_actors=0)
