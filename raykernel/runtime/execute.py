@@ -162,6 +162,10 @@ def _drawn(client: Client, spec: m.TaskSpec, generator: Any) -> list[m.Value]:
             raise ValueError(f"Task returned {len(made)} objects, but num_returns={spec.returns}.")
     except BaseException as error:
         raise Broken(error, made) from None
+    try:
+        next(generator, None)  # what follows the last `yield` runs too
+    except Exception:
+        traceback.print_exc()  # too late for a result: the values are promised
     return made
 
 
@@ -230,7 +234,12 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
     try:
         values = results(client, running, value)
     except Broken as broken:
-        return failure(running, broken.error, started, made=broken.made)
+        outcome = failure(running, broken.error, started, made=broken.made)
+        if outcome.status != "error":  # nobody gets what was made: its memory goes back
+            for made in broken.made:
+                if made.offset >= 0:
+                    client.queue(m.Abandon(made.offset))
+        return outcome
     except BaseException as error:
         return failure(running, error, started)
     return m.TaskFinished(running.spec.id, values, started=started, ended=ended)

@@ -255,6 +255,9 @@ class Worker:
                     value = function(*args, **kwargs)
                     if inspect.iscoroutine(value):
                         value = _run_coroutine(value)
+                    elif inspect.isgenerator(value) and spec.kind != m.CREATION:
+                        # its body is user code too, and runs while its values are drawn
+                        outcome = execute.success(client, running, value, started)
             finally:
                 self.in_user_code = False
             del args, kwargs

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.signals import make_counter, wait_until
+from tests.contract.signals import make_counter, make_gate, wait_until
 
 
 def test_a_generator_may_fill_a_fixed_number_of_returns(ray: ModuleType) -> None:
@@ -139,3 +139,33 @@ def test_a_future_can_be_made_for_a_loop_that_does_not_run_yet(ray: ModuleType) 
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def test_cancelling_reaches_the_body_of_a_generator_with_fixed_returns(ray: ModuleType) -> None:
+    gate, began = make_gate(ray), make_counter(ray)
+
+    @ray.remote(num_returns=2)
+    def two(gate: Any, began: Any) -> Iterator[int]:
+        yield 1
+        ray.get(began.add.remote())
+        ray.get(gate.wait.remote())
+        yield 2
+
+    first, second = two.remote(gate, began)
+    wait_until(lambda: ray.get(began.value.remote()) == 1)
+    ray.cancel(first)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(second, timeout=30)
+
+
+def test_what_follows_the_last_yield_runs(ray: ModuleType) -> None:
+    tail = make_counter(ray)
+
+    @ray.remote(num_returns=2)
+    def two(tail: Any) -> Iterator[int]:
+        yield 1
+        yield 2
+        ray.get(tail.add.remote())
+
+    assert ray.get(two.remote(tail)) == [1, 2]
+    wait_until(lambda: ray.get(tail.value.remote()) == 1)
