@@ -277,7 +277,7 @@ class ActorClass:
             keeps=opts.demand(options, 0),
         )  # fmt: skip
         needs = _placing(options)
-        placed = opts.placed(options, needs, name)
+        placed = opts.placed(options, needs, self._cls.__qualname__)
         chosen = {key: value for key, value in options.items() if key in _PLACE_OPTIONS}
         extra = opts.inherit(opts.task_extra(chosen), placed)
         extra = msgspec.structs.replace(extra, actor=actor)

@@ -6,7 +6,6 @@ the strategies under Ray's name.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -280,8 +279,10 @@ def check_fits(group: PlacementGroup, bundle_index: int, amounts: str, what: str
         have = {name: resources.to_units(n) for name, n in bundle.items()}
         if all(have.get(name, 0) >= n for name, n in wanted.items()):
             return
+    request = {name: resources.to_float(n) for name, n in wanted.items()}
+    shown = {name: int(n) if n.is_integer() else n for name, n in request.items()}
+    bundles = [{name: float(n) for name, n in bundle.items()} for bundle in chosen]
     raise ValueError(
-        f"Cannot schedule {what} with the placement group because the resource request "
-        f"{resources.describe(amounts)} cannot fit into any bundles for the placement group, "
-        f"{json.dumps(chosen)}."
+        f"Cannot schedule {what} with the placement group because the resource request {shown} "
+        f"cannot fit into any bundles for the placement group, {bundles}."
     )

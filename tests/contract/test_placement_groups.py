@@ -110,7 +110,7 @@ def test_a_group_is_found_by_its_name_which_is_its_alone(ray: ModuleType, util: 
     [
         ({"placement_group_bundle_index": 3}, "bundle index 3 is invalid"),
         ({"placement_group_bundle_index": -2}, "bundle index -2 is invalid"),
-        ({"num_cpus": 2}, "cannot fit into any bundles"),
+        ({"num_cpus": 2}, r"request \{'CPU': 2\} cannot fit into any bundles"),
         ({"placement_group_bundle_index": 1, "num_gpus": 1}, "cannot fit into any bundles"),
     ],
 )
