@@ -10,16 +10,17 @@ The parts:
     store.py       objects: values, references, waiters, memory
     dispatch.py    workers, leases, ready queues
     actors.py      actors and their lines of calls
+    streams.py     what generators yield
+    groups.py      placement groups
     feed.py        what the views are told
 
-What always holds (`validate` checks it in the tests): leases never hold more than there is, except
-for CPUs of tasks that were blocked; each task ends exactly once; no count is negative; no ready
-task waits while a worker that fits idles.
+What always holds (invariants.py checks it in the tests): leases never hold more than there is,
+except for CPUs of tasks that were blocked; each task ends exactly once; no count is negative; no
+ready task waits while a worker that fits idles.
 """
 
 from __future__ import annotations
 
-import pickle
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -36,8 +37,9 @@ from .feed import Feed
 from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
 from .instructions import Instruction, Send, SignalWorker, Stop
-from .records import LIVE_STATES, Actor, Client, Task, TaskEvent, TaskState, Worker, cancelled
+from .records import Actor, Client, Task, TaskEvent, TaskState, Worker, cancelled
 from .store import ObjectTable, error_value
+from .streams import Streams
 from .wire import encode_one
 
 #: Seconds after which a cell's task that ignores its interruption is killed.
@@ -75,6 +77,7 @@ class Scheduler:
             self._code, self._dispatched,
         )  # fmt: skip
         self.actors = ActorTable(self, self.out)
+        self.streams = Streams(self)
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
         self._unheld: deque[bytes] = deque()  # actors whose last handle is gone
         self._deadlines: dict[bytes, Task] = {}  # tasks to be killed when their time is up
@@ -99,9 +102,9 @@ class Scheduler:
             m.ActorExited: self._actor_exited,
             m.Query: self._query,
             m.Subscribe: self._subscribe,
-            m.Yielded: self._yielded,
-            m.Consumed: self._consumed,
-            m.DropStream: self._drop_stream,
+            m.Yielded: self.streams.yielded,
+            m.Consumed: self.streams.consumed,
+            m.DropStream: self.streams.drop,
             m.Wrote: self._wrote,
             m.CreateGroup: self._create_group,
             m.RemoveGroup: self._remove_group,
@@ -371,7 +374,7 @@ class Scheduler:
     def _finished(self, worker: Worker, message: m.TaskFinished) -> None:
         task = self.tasks.get(message.task)
         if task is None or task.worker is not worker or message.task not in worker.inflight:
-            self._abandon(worker, message.values)
+            self.abandon(worker, message.values)
             return
         if message.started:
             task.started = message.started
@@ -379,7 +382,7 @@ class Scheduler:
                 self.dispatcher.took(task, message.ended - message.started)
         status = message.status
         if status == "error" and message.retryable and task.retries and not task.cancelled:
-            self._abandon(worker, message.values[1:])
+            self.abandon(worker, message.values[1:])
             self.dispatcher.finished(worker, task)
             self.use_retry(task)
             if task.spec.kind == m.CALL:
@@ -390,14 +393,14 @@ class Scheduler:
         if status == "ok":
             values = message.values
             if task.spec.returns == m.STREAMING:  # a retry may have made fewer than there are
-                values = [self._stream_end(task)]
+                values = [self.streams.end_value(task)]
             self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
             errors = [self._copies(task, value) for value in message.values]
             values = errors[0] if errors else self._spread(task, cancelled(task))
             self._end(task, TaskEvent.CANCELLED, values, worker)
         elif status == "exit" and worker.actor is not None:
-            self._abandon(worker, message.values)
+            self.abandon(worker, message.values)
             actor = worker.actor
             self.actors.exited(actor)
             assert actor.death is not None
@@ -438,9 +441,9 @@ class Scheduler:
         replace = msgspec.structs.replace
         if spec.returns == m.STREAMING:
             at = task.produced
-            self._new_item(task, at)
+            self.streams.new_item(task, at)
             task.produced = at + 1
-            end = self._stream_end(task)
+            end = self.streams.end_value(task)
             record = msgspec.msgpack.decode(error.data, type=m.ErrorRecord)
             if record.kind not in ("task", "unreadable"):  # it was not allowed to run to its end
                 end = replace(error, id=end.id)
@@ -466,7 +469,7 @@ class Scheduler:
         for value in values:
             self.store.settle(value.id, value, writer)
         if spec.returns == m.STREAMING:
-            self._close_stream(task)
+            self.streams.close(task)
         if spec.kind != m.CREATION:
             self._let_go(task)
         if spec.parent:
@@ -526,7 +529,7 @@ class Scheduler:
         else:
             self.dispatcher.push(task, front=True)
 
-    def _abandon(self, client: Client, values: list[m.Value]) -> None:
+    def abandon(self, client: Client, values: list[m.Value]) -> None:
         for value in values:
             if value.offset >= 0:
                 self.store.abandon(client, value.offset)
@@ -595,7 +598,7 @@ class Scheduler:
                     task.stream_dropped = task.consumed
                     self.cancel(task, force=False, recursive=True, patience=PATIENCE)
                 else:
-                    self._stop_stream(task, task.consumed)
+                    self.streams.stop(task, task.consumed)
         self.store.drop_client(client)
 
     # -- objects -------------------------------------------------------------------------------
@@ -626,71 +629,6 @@ class Scheduler:
     def _handles_gone(self, actor_id: bytes) -> None:
         """Later: an actor's end drops references, perhaps other actors' last handles."""
         self._unheld.append(actor_id)
-
-    # -- streams -------------------------------------------------------------------------------
-
-    def _new_item(self, task: Task, position: int) -> None:
-        """An item is held for the stream's consumer until it takes it or drops the stream."""
-        owner = self.clients.get(task.owner)
-        object_id = item_id(task.spec.id, position)
-        if owner is not None and task.stream_dropped < 0 and object_id not in self.store.objects:
-            self.store.create(object_id, task, owner)
-
-    def _yielded(self, worker: Worker, message: m.Yielded) -> None:
-        task = self.tasks.get(message.task)
-        if task is None or task.worker is not worker or message.position < task.produced:
-            self._abandon(worker, [message.value])  # a retry repeats what was there already
-            return
-        task.produced = message.position + 1
-        if task.stream_dropped >= 0:
-            self._abandon(worker, [message.value])
-            return
-        self._new_item(task, message.position)
-        self.store.settle(message.value.id, message.value, worker)
-
-    def _stream_end(self, task: Task) -> m.Value:
-        return m.Value(return_id(task.spec.id, 1), pickle.dumps(task.produced, 5))
-
-    def _close_stream(self, task: Task) -> None:
-        """The item after the last was perhaps waited for already: it will never be."""
-        object_id = item_id(task.spec.id, task.produced)
-        entry = self.store.objects.get(object_id)
-        owner = self.clients.get(task.owner)
-        if entry is not None and entry.value is None and owner is not None:
-            self.store.release(owner, [object_id])
-
-    def _consumed(self, client: Client, message: m.Consumed) -> None:
-        task = self.tasks.get(message.task)
-        if task is None:
-            return
-        if message.position == task.produced:
-            self._new_item(task, message.position)  # the next one is about to be wanted
-        task.consumed = message.position
-        extra = task.spec.extra
-        if extra is not None and extra.backpressure and task.worker is not None:
-            note = m.StreamConsumed(message.task, message.position)
-            self.out.append(Send(task.worker.id, note))
-
-    def _drop_stream(self, client: Client, message: m.DropStream) -> None:
-        task = self.tasks.get(message.task)
-        position = message.position
-        while True:
-            object_id = item_id(message.task, position)
-            if object_id not in client.held:
-                break
-            self.store.release(client, [object_id])
-            position += 1
-        if task is not None and task.stream_dropped < 0:
-            self._stop_stream(task, message.position)
-
-    def _stop_stream(self, task: Task, position: int) -> None:
-        task.cancelled = True  # never again, should it come back
-        task.stream_dropped = position
-        if task.state is TaskState.RUNNING and task.worker is not None:
-            self.out.append(Send(task.worker.id, m.StopStream(task.spec.id)))
-            self.out.append(SignalWorker(task.worker.id, POKE))
-        else:
-            self.fail(task, cancelled(task))
 
     # -- cancellation --------------------------------------------------------------------------
 
@@ -826,39 +764,6 @@ class Scheduler:
 
     def actor_of(self, actor_id: bytes) -> Actor | None:
         return self.actors.actors.get(actor_id)
-
-    # -- invariants ----------------------------------------------------------------------------
-
-    def validate(self) -> None:
-        """Check what must always hold between events. For tests."""
-        pool = self.pool
-        held: dict[str, int] = dict.fromkeys(pool.total, 0)
-        for worker in self.dispatcher.workers.values():
-            if worker.lease is None or worker.lease.pool is not pool:
-                continue
-            for name, n in resources.decode(worker.lease.held).items():
-                if not (worker.blocked and name == "CPU"):
-                    held[name] = held.get(name, 0) + n
-        for group in self.dispatcher.groups.groups.values():
-            if group.state is GroupState.CREATED:
-                for name, n in group.needs.items():
-                    held[name] = held.get(name, 0) + n
-        for name, n in pool.total.items():
-            assert pool.free[name] == n - held[name], f"{name}: accounts don't add up"
-            assert name == "CPU" or pool.free[name] >= 0, f"{name}: over-committed"
-        for task in self.tasks.values():
-            assert task.state in LIVE_STATES, f"{task.spec.name} is over, but listed as live"
-            if task.state is TaskState.RUNNING:
-                assert task.worker is not None
-                assert task.spec.id in task.worker.inflight
-        for object_id, entry in self.store.objects.items():
-            assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
-        for shape in self.dispatcher.shapes.values():
-            if (
-                any(t.state is TaskState.READY for t in shape.queue)
-                and self.dispatcher.pool_for(shape) is not None
-            ):
-                assert not self.dispatcher.idle.get(shape.env), "a fitting worker idles"
 
 
 def _no_group(task: Task) -> m.ErrorRecord:

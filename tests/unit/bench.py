@@ -15,6 +15,7 @@ from raykernel.runtime import resources
 from raykernel.runtime.allocator import PAGE
 from raykernel.runtime.ids import IdFactory, handle_id, return_id
 from raykernel.runtime.instructions import Discard, Instruction, Send, SignalWorker, StartWorker
+from raykernel.runtime.invariants import validate
 from raykernel.runtime.records import ActorState, Task
 from raykernel.runtime.scheduler import Scheduler
 
@@ -83,7 +84,7 @@ class Bench:
                 self.arena.discard(instruction.offset, instruction.size)
             else:
                 raise AssertionError(f"{instruction}: there is a driver")
-        self.scheduler.validate()
+        validate(self.scheduler)
         self.nothing_is_over_committed()
 
     def _ended(self, task: Task) -> None:

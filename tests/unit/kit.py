@@ -5,7 +5,7 @@
     task = session.spec()
     assert session.driver(task) == [Send(worker.id, RunTask(task, code=CODE, attempt=1))]
 
-Every event is followed by `Scheduler.validate`, so each test checks the invariants on its way.
+Every event is followed by `invariants.validate`, so each test checks the invariants on its way.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from raykernel.runtime import messages as m
 from raykernel.runtime import resources
 from raykernel.runtime.ids import IdFactory, item_id, return_id
 from raykernel.runtime.instructions import Instruction, Send, SignalWorker, StartWorker
+from raykernel.runtime.invariants import validate
 from raykernel.runtime.scheduler import Scheduler
 
 FUNCTION = b"function"
@@ -90,7 +91,7 @@ class Session:
     def arrive(self, worker_id: bytes, pid: int = 4711) -> list[Instruction]:
         """A planned worker connects. What follows its welcome."""
         out = self.scheduler.hello(m.Hello("worker", worker_id, pid))
-        self.scheduler.validate()
+        validate(self.scheduler)
         assert out[0] == Send(worker_id, self.welcome)
         return out[1:]
 
@@ -102,24 +103,24 @@ class Session:
 
     def handle(self, client_id: bytes, *messages: Any) -> list[Instruction]:
         out = self.scheduler.handle(client_id, list(messages))
-        self.scheduler.validate()
+        validate(self.scheduler)
         return out
 
     def die(self, worker: Process, status: int = -9) -> list[Instruction]:
         out = self.scheduler.worker_died(worker.id, status)
-        self.scheduler.validate()
+        validate(self.scheduler)
         return out
 
     def leave(self, client: Process) -> list[Instruction]:
         out = self.scheduler.disconnected(client.id)
-        self.scheduler.validate()
+        validate(self.scheduler)
         return out
 
     def tick(self, seconds: float = 0.0) -> list[Instruction]:
         """Let time pass."""
         self.now += seconds
         out = self.scheduler.tick(self.now)
-        self.scheduler.validate()
+        validate(self.scheduler)
         return out
 
     # -- things to say -------------------------------------------------------------------------

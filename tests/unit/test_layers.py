@@ -38,12 +38,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.feed",
         "raykernel.runtime.groups",
         "raykernel.runtime.instructions",
+        "raykernel.runtime.invariants",
         "raykernel.runtime.queries",
         "raykernel.runtime.records",
         "raykernel.runtime.resources",
         "raykernel.runtime.scheduler",
         "raykernel.runtime.serialize",
         "raykernel.runtime.store",
+        "raykernel.runtime.streams",
         "raykernel.runtime.wire",
     ),
     "processes": ("raykernel.runtime.*",),
@@ -80,6 +82,7 @@ SANS_IO = (
     "raykernel.runtime.resources",
     "raykernel.runtime.scheduler",
     "raykernel.runtime.store",
+    "raykernel.runtime.streams",
 )
 IO = {
     *("asyncio", "datetime", "mmap", "multiprocessing", "os", "psutil", "random", "secrets"),

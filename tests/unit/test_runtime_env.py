@@ -14,6 +14,7 @@ import pytest
 from raykernel.runtime import environments
 from raykernel.runtime import messages as m
 from raykernel.runtime.instructions import Send
+from raykernel.runtime.invariants import validate
 from raykernel.runtime_env import RuntimeEnv, canonical, merged
 
 from .kit import Process, Session, errors, ref, started
@@ -158,7 +159,7 @@ def test_a_worker_without_its_environment_fails_what_waits_for_it_and_nothing_el
     (worker,) = started(session.driver(broken, m.Want([ref(broken)])))
     session.driver(fine)
     out = session.scheduler.hello(m.Hello("worker", worker, 1, trouble="pip said no"))
-    session.scheduler.validate()
+    validate(session.scheduler)
     (error,) = errors(out, session.driver)
     assert error.kind == "setup"
     assert error.message.endswith("its runtime environment failed: pip said no")
@@ -176,7 +177,7 @@ def test_an_actor_without_its_environment_is_dead_for_that_reason() -> None:
     call = session.call(creation)
     (worker,) = started(session.driver(creation, call, m.Want([ref(call)])))
     out = session.scheduler.hello(m.Hello("worker", worker, 1, trouble="pip said no"))
-    session.scheduler.validate()
+    validate(session.scheduler)
     assert [e.kind for e in errors(out, session.driver)] == ["setup"]
     later = session.call(creation)
     assert [e.kind for e in errors(session.driver(later), session.driver)] == ["setup"]

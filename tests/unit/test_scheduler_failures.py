@@ -9,6 +9,7 @@ import pytest
 from raykernel.runtime import messages as m
 from raykernel.runtime import resources
 from raykernel.runtime.instructions import Send, SignalWorker, StartWorker
+from raykernel.runtime.invariants import validate
 
 from .kit import (
     FUNCTION,
@@ -129,7 +130,7 @@ def test_ten_thousand_dependents_fail_one_after_the_other_without_recursion():
     out = handle(worker.id, [raised(chain[0])])
     (error,) = errors(out, session.driver)
     assert (error.name, error.via) == ("0", (*map(str, range(1, 17)), "..."))
-    session.scheduler.validate()
+    validate(session.scheduler)
     assert session.scheduler.tasks == {}
     assert session.objects == 1
 
