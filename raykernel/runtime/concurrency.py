@@ -166,6 +166,7 @@ class Async(Concurrent):
             async with loop.room:
                 started = time.time()
                 if spec.id in self.cancelled:
+                    execute.let_go(client, values)
                     raise asyncio.CancelledError
                 if spec.kind == m.CREATION:
                     self.worker.thread = threading.get_ident()

@@ -95,12 +95,15 @@ def arguments(
     if not values:
         return deserialize(spec.args) if spec.args else ([], {})
     loaded: dict[bytes, Any] = {}
-    for value in values:
+    for i, value in enumerate(values):
         if value.id in loaded:
-            if value.offset >= 0:
-                client.queue((value.id,))
-        else:
+            let_go(client, [value])
+            continue
+        try:
             loaded[value.id] = client.load_argument(value)
+        except BaseException:
+            let_go(client, values[i + 1 :])
+            raise
     if spec.args_ref:
         args, kwargs = loaded[spec.args_ref]
     else:
@@ -111,6 +114,13 @@ def arguments(
         else:
             kwargs[slot] = loaded[dep]
     return args, kwargs
+
+
+def let_go(client: Client, values: Sequence[m.Value]) -> None:
+    """Give back memory that was sent as arguments and is not looked at."""
+    for value in values:
+        if value.offset >= 0:
+            client.queue((value.id,))
 
 
 def results(client: Client, running: Running, value: Any) -> list[m.Value]:

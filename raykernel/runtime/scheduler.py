@@ -396,6 +396,9 @@ class Scheduler:
                 values = [self.streams.end_value(task)]
             self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
+            if not message.started:  # it never looked at its arguments
+                for dep in task.spec.deps:
+                    self.store.unpin(worker, dep)
             errors = [self._copies(task, value) for value in message.values]
             values = errors[0] if errors else self._spread(task, cancelled(task))
             self._end(task, TaskEvent.CANCELLED, values, worker)

@@ -38,6 +38,7 @@ from .guard import Guard
 from .settings import Settings
 from .taskio import Outbox, TaskStream
 
+_CUDA = "CUDA_VISIBLE_DEVICES"
 _FLUSH = 0.001  # results wait for company at most this long
 #: Seconds that a stream nobody takes any more may go on, unhindered: what is nearly done ends well.
 GRACE = 1.0
@@ -75,6 +76,10 @@ class Worker:
         self.stream_cap = 0
         self.stopped_streams: dict[bytes, float] = {}  # nobody takes them: when they are to end
         self._mean: dict[bytes, float] = {}
+        # the session counts cards from 0: these are the names of the ones it was given
+        self._cards_text = os.environ.get(_CUDA)
+        self._cards = dict(enumerate(c for c in (self._cards_text or "").split(",") if c))
+        self._gpus_set = False
         self._last_sent = 0.0
         self.sizes_threads = False  # whether OMP_NUM_THREADS is for us to set
         self._sized = ""
@@ -219,7 +224,14 @@ class Worker:
         spec = message.spec
         running = Running(spec, message.attempt, message.gpus)
         if message.gpus is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))
+            os.environ[_CUDA] = ",".join(self._cards.get(i, str(i)) for i in message.gpus)
+            self._gpus_set = True
+        elif self._gpus_set and spec.kind != m.CALL:  # what a task before this one was given
+            self._gpus_set = False
+            if self._cards_text is None:
+                del os.environ[_CUDA]
+            else:
+                os.environ[_CUDA] = self._cards_text
         if spec.kind == m.CALL:
             if self.concurrent is not None:
                 self.concurrent.start(running, message.values)
