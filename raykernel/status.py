@@ -37,7 +37,8 @@ def status_text(engine: Engine) -> str:
         *(
             (name, _use(name, resources))
             for name in sorted(resources["total"], key=_order)
-            if not name.startswith("node:")  # which only serves to place tasks
+            # the first only serve to place tasks, the second is told below
+            if not name.startswith("node:") and name != "object_store_memory"
         ),
         (
             "objects",
