@@ -162,10 +162,6 @@ def _stream_cap(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be > 0 to cap what an actor's streams hold; None for no cap")
 
 
-def _anything(name: str, value: Any) -> None:
-    pass
-
-
 _COMMON: dict[str, Check] = {
     "num_cpus": _amount,
     "num_gpus": _gpus,

@@ -98,7 +98,7 @@ def _actor_repr(spec: m.TaskSpec, error: BaseException) -> str:
         if spec.kind == m.CALL and actor_instance is not None:
             return repr(actor_instance())
     except Exception:
-        pass
+        return ""  # the user's own repr failed: that must not hide the error told here
     return ""
 
 

@@ -72,11 +72,8 @@ class ActorOptions(msgspec.Struct, frozen=True, array_like=True):
     name: str = ""
     namespace: str = ""
     detached: bool = False
-    get_if_exists: bool = False
     max_restarts: int = 0  # -1: for ever
-    max_task_retries: int = 0
     max_concurrency: int = 1
-    max_pending_calls: int = -1
     concurrency_groups: dict[str, int] = {}
     is_async: bool = False
     out_of_order: bool = False

@@ -129,7 +129,7 @@ class Client:
     """A connected process: a driver, a worker, or a command-line visitor."""
 
     __slots__ = ("actors", "blocks", "connected", "held", "id", "namespace", "outbox", "pid",
-                 "pins", "role", "watching")  # fmt: skip
+                 "pins", "role")  # fmt: skip
 
     def __init__(self, id: bytes, role: str, pid: int, namespace: str = "") -> None:
         self.id = id
@@ -142,7 +142,6 @@ class Client:
         self.blocks: set[int] = set()  # allocated, not yet part of an object
         self.actors = 0  # living ones it made: those that are not detached end with it
         self.outbox: list[Value] = []
-        self.watching = False
 
 
 class Worker(Client):
