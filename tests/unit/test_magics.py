@@ -10,7 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from raykernel import magics
+from raykernel import magics, notebook
 from raykernel.runtime import context
 from raykernel.runtime.engines.fake import FakeEngine
 from raykernel.runtime.events import FAILED, RUNNING, TaskInfo
@@ -63,7 +63,7 @@ class FakeApi:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     made = FakeApi()
-    monkeypatch.setattr(magics, "api", made)
+    monkeypatch.setattr(notebook, "api", made)
     return made
 
 

@@ -1,0 +1,100 @@
+"""The extension in one shell: all that `%load_ext raykernel` adds, and takes away again.
+
+A `Notebook` follows the session, however it was started: by `%ray start`, by `init`, or by the
+first `.remote()`. Whatever is added on loading goes with `on_unload` its own way back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from raykernel import api, remote_cell
+from raykernel.cell_options import parse_remote
+from raykernel.cells import Cell, CellTracker
+from raykernel.config import RayKernelConfig
+from raykernel.heartbeat import keep_awake
+from raykernel.output import publisher
+from raykernel.reporter import Reporter
+from raykernel.runtime.engines.base import Engine
+
+
+class Notebook:
+    """`load` once, `unload` once. Commands of `%ray` are handed it."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.config = RayKernelConfig(parent=shell)
+        self.config.read_environment(os.environ)
+        #: Options given to `%ray start`, for the session it starts.
+        self.flags: dict[str, Any] = {}
+        self.cells = CellTracker(shell)
+        self.transformer = remote_cell.RemoteCellTransformer(parse_remote)
+        self.reporter: Reporter | None = None
+        self._undo: list[Callable[[], object]] = []
+
+    @property
+    def api(self) -> ModuleType:
+        """`raykernel.api`; a test puts another in its place."""
+        return api
+
+    @property
+    def settings(self) -> RayKernelConfig:
+        """The options that count now."""
+        return self.config.over(self.flags)
+
+    def on_unload(self, undo: Callable[[], object]) -> None:
+        """Call `undo` on unloading: the last one registered first."""
+        self._undo.append(undo)
+
+    def load(self) -> None:
+        shell = self.shell
+        self.cells.install()
+        self.on_unload(self.cells.remove)
+        self.cells.on_start(lambda cell: keep_awake(partial(self.cells.is_running, cell.id)))
+        self.cells.on_end(self._cell_ended)
+
+        shell.input_transformers_cleanup.insert(0, remote_cell.magic_line)
+        self.on_unload(lambda: shell.input_transformers_cleanup.remove(remote_cell.magic_line))
+        shell.ast_transformers.append(self.transformer)
+        self.on_unload(lambda: shell.ast_transformers.remove(self.transformer))
+        shell.configurables.append(self.config)
+        self.on_unload(lambda: shell.configurables.remove(self.config))
+
+        self.on_unload(api.take_over_logs())
+        self.on_unload(api.on_session(self._session))
+        self._session(api.engine())
+
+    def unload(self) -> None:
+        self._session(None)
+        while self._undo:
+            self._undo.pop()()
+
+    def _session(self, engine: Engine | None) -> None:
+        """A session began or ended, in whatever thread did it."""
+        reporter, self.reporter = self.reporter, None
+        if reporter is not None:
+            reporter.close()
+            graphs = sys.modules.get("raykernel.widgets.graph")
+            if graphs is not None:  # only if a graph was ever shown
+                graphs.close_all()
+        if engine is None:
+            self.flags = {}
+        else:
+            settings = self.settings
+            self.reporter = Reporter(
+                engine,
+                self.cells,
+                publisher(self.shell, self.cells),
+                progress_delay=settings.progress_delay if settings.progress else None,
+                log=settings.log_to_cell and api.shows_logs(),
+            )
+            self.reporter.start()
+
+    def _cell_ended(self, cell: Cell, interrupted: bool) -> None:
+        if self.reporter is not None:
+            self.reporter.cell_ended(cell, interrupted)
