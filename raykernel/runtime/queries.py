@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import resources
+from . import holdings, resources
 from .events import TaskInfo
 from .feed import info
 from .groups import Group, GroupState
@@ -97,6 +97,11 @@ def _objects(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[d
             }
         )
     return out
+
+
+def _memory(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """See `holdings.memory`; `limit`: that many, the largest."""
+    return holdings.memory(core)[: filters.get("limit")]
 
 
 def _nodes(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -213,6 +218,7 @@ _ANSWERS: dict[str, Answer] = {
     "actors": _actors,
     "workers": _workers,
     "objects": _objects,
+    "memory": _memory,
     "nodes": _nodes,
     "resources": _resources,
     "store": _store,

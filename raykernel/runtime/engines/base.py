@@ -29,7 +29,8 @@ class Engine(Protocol):
 
         `what` is one of "tasks" (-> list[TaskInfo]; filters: cell=), "actors", "workers",
         "objects", "nodes" (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}),
-        "store" (-> {"capacity", "used", "objects"}, bytes).
+        "store" (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each
+        object takes and who holds it, see `holdings.memory`; filters: limit=).
         """
         ...
 

@@ -28,6 +28,7 @@ class FakeEngine:
             "actors": [],
             "workers": [],
             "objects": [],
+            "memory": [],
             "resources": {"total": {"CPU": 2.0}, "available": {"CPU": 2.0}},
             "store": {"capacity": 0, "used": 0, "objects": 0},
         }
