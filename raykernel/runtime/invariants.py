@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from . import resources
 from .groups import GroupState
+from .messages import CALL
 from .records import LIVE_STATES, TaskState
 
 if TYPE_CHECKING:
@@ -14,31 +16,85 @@ if TYPE_CHECKING:
 
 def validate(core: Scheduler) -> None:
     """Raises AssertionError, saying what is wrong."""
+    _resources(core)
+    _tasks(core)
+    _workers(core)
+    _memory(core)
+
+
+def _resources(core: Scheduler) -> None:
+    """What is free is what nobody holds, card by card."""
     pool = core.pool
-    held: dict[str, int] = dict.fromkeys(pool.total, 0)
+    held: Counter[str] = Counter(dict.fromkeys(pool.total, 0))
+    cards: Counter[int] = Counter()
     for worker in core.dispatcher.workers.values():
         if worker.lease is None or worker.lease.pool is not pool:
             continue
         for name, n in resources.decode(worker.lease.held).items():
             if not (worker.blocked and name == "CPU"):
-                held[name] = held.get(name, 0) + n
+                held[name] += n
+        if worker.gpus:
+            units = core.dispatcher.shapes[worker.lease.shape].gpus
+            cards.update(dict.fromkeys(worker.gpus, min(units, resources.UNIT)))
     for group in core.dispatcher.groups.groups.values():
         if group.state is GroupState.CREATED:
-            for name, n in group.needs.items():
-                held[name] = held.get(name, 0) + n
+            held.update(group.needs)
+        for chosen, units in group.cards:
+            cards.update(dict.fromkeys(chosen, min(units, resources.UNIT)))
     for name, n in pool.total.items():
         assert pool.free[name] == n - held[name], f"{name}: accounts don't add up"
         assert name == "CPU" or pool.free[name] >= 0, f"{name}: over-committed"
+    for card, free in pool.cards.items():
+        assert free + cards[card] == resources.UNIT, f"GPU {card}: accounts don't add up"
+
+
+def _tasks(core: Scheduler) -> None:
+    """A task is where its state says, and in one place only."""
+    queues = [s.queue for s in core.dispatcher.shapes.values()]
+    queued = Counter(t.spec.id for q in queues for t in q if t.state is TaskState.READY)
     for task in core.tasks.values():
-        assert task.state in LIVE_STATES, f"{task.spec.name} is over, but listed as live"
+        name = task.spec.name
+        assert task.state in LIVE_STATES, f"{name} is over, but listed as live"
         if task.state is TaskState.RUNNING:
             assert task.worker is not None
-            assert task.spec.id in task.worker.inflight
-    for object_id, entry in core.store.objects.items():
-        assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
+            assert task.spec.id in task.worker.inflight, f"{name} runs nowhere"
+        elif task.state is TaskState.READY and task.spec.kind != CALL:
+            assert queued[task.spec.id] == 1, f"{name} is queued {queued[task.spec.id]} times"
+    for worker in core.dispatcher.workers.values():
+        for task_id, task in worker.inflight.items():
+            name = task.spec.name
+            assert task.state is TaskState.RUNNING, f"{name} is with a worker, but {task.state!r}"
+            assert task.worker is worker, f"{name} is with two workers"
+            assert core.tasks.get(task_id) is task, f"{name} is with a worker, but over"
+
+
+def _workers(core: Scheduler) -> None:
+    """Who idles can be given work, and is given what fits."""
+    for idle in core.dispatcher.idle.values():
+        for worker in idle:
+            assert worker.connected, "a worker idles that isn't there"
+            assert not worker.retire, "a worker idles that is about to leave"
+            assert not worker.inflight, "a worker idles that has a task"
+            assert worker.lease is None, "a worker idles that holds resources"
     for shape in core.dispatcher.shapes.values():
         if (
             any(t.state is TaskState.READY for t in shape.queue)
             and core.dispatcher.pool_for(shape) is not None
         ):
             assert not core.dispatcher.idle.get(shape.env), "a fitting worker idles"
+
+
+def _memory(core: Scheduler) -> None:
+    """Objects are kept by somebody, and pinned as often as they were handed out."""
+    store = core.store
+    pins: Counter[bytes] = Counter()
+    for client in core.clients.values():
+        pins.update(client.pins)
+    for object_id, entry in store.objects.items():
+        assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
+        if entry.pins:
+            handed_out = pins.pop(object_id)
+            assert entry.pins == handed_out - store._pins.get(object_id, 0), (
+                f"object {object_id.hex()}: pins don't add up"
+            )
+    assert pins == store._pins, "the pins of what is gone don't add up"

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +23,12 @@ from tests.footprint import Footprint
 
 ENGINES: list[Any] = ["raykernel"]
 if importlib.util.find_spec("ray") is not None:
-    ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(300)]))
+    last_resort = pytest.mark.timeout(300, method="thread")
+    ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, last_resort]))
+
+#: What a test may take on Ray. Ray's calls wait outside Python, where pytest-timeout's alarm is
+#: lost, but an interrupt is heard.
+PATIENCE = 100.0
 
 #: What keeps Ray quiet and small. raykernel takes the same keywords.
 QUIET: dict[str, Any] = {
@@ -29,6 +37,28 @@ QUIET: dict[str, Any] = {
     "logging_level": "ERROR",
     "object_store_memory": 256 * 2**20,
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    if pyfuncitem.get_closest_marker("ray") is None:
+        return (yield)
+    late = threading.Event()
+
+    def interrupt() -> None:
+        late.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(PATIENCE, interrupt)
+    timer.start()
+    try:
+        return (yield)
+    except KeyboardInterrupt:
+        if not late.is_set():
+            raise
+        pytest.fail(f"still waiting after {PATIENCE:g} seconds")
+    finally:
+        timer.cancel()
 
 
 @pytest.fixture(scope="module", params=ENGINES)

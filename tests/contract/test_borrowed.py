@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import pickle
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -99,13 +98,6 @@ def test_a_callback_gets_the_value_or_the_error(ray: ModuleType) -> None:
     _until(lambda: len(seen) == 2)
     assert 0.5 in seen
     assert any(isinstance(value, ZeroDivisionError) for value in seen)
-
-
-def test_a_ref_pickled_by_hand_keeps_its_object(ray: ModuleType) -> None:
-    pickled = pickle.dumps(ray.put("hello"))
-    gc.collect()
-    time.sleep(0.2)
-    assert ray.get(pickle.loads(pickled)) == "hello"
 
 
 def test_a_ref_in_an_actor_lives_until_the_actor_drops_it(ray: ModuleType) -> None:

@@ -50,6 +50,17 @@ def test_a_failure_can_be_pickled_plainly() -> None:
     assert isinstance(again, ray.exceptions.RayTaskError)
 
 
+def test_a_ref_pickled_by_hand_keeps_its_object() -> None:
+    @ray.remote
+    def nothing() -> None:
+        pass
+
+    pickled = pickle.dumps(ray.put("hello"))
+    gc.collect()
+    ray.get(nothing.remote())  # by now it is known that nobody has the first ref any more
+    assert ray.get(pickle.loads(pickled)) == "hello"
+
+
 def test_a_remote_function_keeps_its_docstring() -> None:
     @ray.remote
     def documented() -> None:

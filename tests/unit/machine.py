@@ -99,6 +99,39 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
                 proc, function=QUICK, resources="CPU=10000", retries=3, parent=parent, cell=CELLS[1]
             )
 
+    @rule(who=small, count=st.integers(2, 11), seconds=st.sampled_from([0.03, 0.03, 0.2]))
+    def queue_stalls(self, who: int, count: int, seconds: float) -> None:
+        """A function that has been quick so far takes long, with tasks queued behind it: they are
+        called back, while the one in front may finish and words cross."""
+        self.scheduler.dispatcher.mean[QUICK] = 0.0001
+        self.submit_burst(who, count)
+        self.head_hears_all()
+        self.all_read()
+        for worker in self.living():
+            worker.begin()
+        self.time_passes(seconds)
+
+    @rule(who=small, n=small, times=st.integers(1, 3), quick=flag)
+    def share_large(self, who: int, n: int, times: int, quick: bool) -> None:
+        """Several tasks take the same large object, perhaps in the same worker."""
+        driver = pick(self.drivers, who)
+        before = set(driver.refs)
+        driver.put(True, ())
+        self.deliver(driver, 99)
+        self._read(driver)
+        fresh = [i for i in driver.refs if i not in before]
+        if not fresh:  # no room
+            return
+        for _ in range(times):
+            self._submit(
+                driver, function=QUICK if quick else SLOW, retries=3, resources="CPU=10000",
+                deps=(fresh[-1],), slots=(0,),
+            )  # fmt: skip
+        driver.want(fresh)
+        if n % 2:
+            driver.drop(fresh[-1])
+        self.head_hears_all()
+
     @rule(
         who=small, deps=small, needs=small, retries=st.sampled_from([0, 2]), back=flag, moves=moves
     )
@@ -314,6 +347,24 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
             worker.block([list(worker.refs)[-1]])
         else:
             worker.block([i for i in self.some_refs(worker, n) if not i.endswith(b"\xff" * 4)])
+
+    @rule(who=small, needs=small, inner=small, dies=flag)
+    def parent_waits(self, who: int, needs: int, inner: int, dies: bool) -> None:
+        """A task waits for a child it has made, and may not live to see it."""
+        self._submit(
+            pick(self.drivers, who), function=SLOW, retries=1,
+            resources=resources.encode(pick(NEEDS, needs)),
+        )  # fmt: skip
+        self.head_hears_all()
+        self.all_read()
+        for worker in self.living():
+            worker.begin()
+        if not self.able_to_block():
+            return
+        self.worker_blocks(who, 0, inner, nested=True)
+        self.head_hears_all()
+        if dies and self.waiting():
+            self.bury(pick(self.waiting(), who), -9, 0, eof=True)
 
     @precondition(lambda self: self.waiting())
     @rule(who=small)

@@ -1,4 +1,4 @@
-"""Runs the state machine of machine.py: a few hundred steps by default, more on demand.
+"""Runs the state machine of machine.py: some ten thousand steps by default, more on demand.
 
 RAYKERNEL_EXAMPLES=10000 pytest tests/unit/test_scheduler_machine.py --timeout 0
 """
@@ -11,11 +11,13 @@ from hypothesis import HealthCheck, settings
 
 from .machine import SchedulerMachine
 
-TestScheduler = SchedulerMachine.TestCase
-TestScheduler.settings = settings(
-    max_examples=int(os.environ.get("RAYKERNEL_EXAMPLES", "60")),
+SETTINGS = settings(
+    max_examples=int(os.environ.get("RAYKERNEL_EXAMPLES", "300")),
     stateful_step_count=int(os.environ.get("RAYKERNEL_STEPS", "60")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
 )
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = SETTINGS

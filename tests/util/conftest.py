@@ -12,12 +12,13 @@ from types import ModuleType
 
 import pytest
 
-from tests.contract.conftest import (  # noqa: F401 - fixtures
+from tests.contract.conftest import (  # noqa: F401 - fixtures and a hook
     QUIET,
     _module_leaves_nothing,
     _test_leaves_nothing,
     engine,
     engine_name,
+    pytest_pyfunc_call,
 )
 
 Util = Callable[[str], ModuleType]
