@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from . import resources
+from .capping import Cap
 from .groups import Group, GroupSpace, GroupTable, Space
 from .instructions import Instruction, Send, SignalWorker, StartWorker
 from .messages import CREATION, Exit, Recall, RunTask, Value
@@ -32,9 +33,9 @@ IDLE_LIMIT = 2.0
 class Shape:
     """The queue of the ready tasks that need the same."""
 
-    __slots__ = ("amounts", "env", "gpus", "key", "leases", "queue", "resources", "space")
+    __slots__ = ("amounts", "cap", "env", "gpus", "key", "leases", "queue", "resources", "space")
 
-    def __init__(self, key: str, needs: str, env: str, space: Space) -> None:
+    def __init__(self, key: str, needs: str, env: str, space: Space, cpus: int) -> None:
         self.key = key
         self.resources = needs
         self.amounts = resources.decode(needs)
@@ -43,6 +44,12 @@ class Shape:
         self.space = space
         self.queue: deque[Task] = deque()
         self.leases: dict[Worker, None] = {}
+        cpu = self.amounts.get("CPU", 0)
+        self.cap = Cap(max(1, cpus // cpu) if cpu else None)
+
+    def tasks(self) -> list[Task]:
+        """The ready ones, in no order."""
+        return [t for t in (*self.queue, *self.cap.tasks()) if t.state is TaskState.READY]
 
 
 class Dispatcher:
@@ -88,7 +95,9 @@ class Dispatcher:
         shape = self.shapes.get(key)
         if shape is None:
             env = extra.env if extra is not None else ""
-            shape = self.shapes[key] = Shape(key, spec.resources, env, self.space_of(task))
+            cpus = self.pool.total.get("CPU", 0)
+            shape = Shape(key, spec.resources, env, self.space_of(task), cpus)
+            self.shapes[key] = shape
         if front:
             shape.queue.appendleft(task)
         else:
@@ -109,34 +118,44 @@ class Dispatcher:
         mark = f"|{group.id.hex()}|"
         for key in [k for k in self.shapes if mark in k]:
             shape = self.shapes[key]
-            tasks += [t for t in shape.queue if t.state is TaskState.READY]
+            tasks += shape.tasks()
             workers += shape.leases
             shape.queue.clear()
+            shape.cap.parked.clear()
             self.ready.pop(key, None)
         return tasks, workers
 
     def run(self) -> None:
         """Send what can be sent."""
         for shape in list(self.ready.values()):
-            self._feed(shape)
-            if not shape.queue:
+            if shape.cap.counts:
+                self._feed_capped(shape)
+            else:
+                while self._has_ready(shape.queue) and self._begin(shape, shape.queue[0]):
+                    shape.queue.popleft()
+            if shape.queue and shape.leases:
+                self._deepen(shape)
+            if not (shape.queue or shape.cap.parked):
                 del self.ready[shape.key]
 
-    def _feed(self, shape: Shape) -> None:
-        queue = shape.queue
+    def _feed_capped(self, shape: Shape) -> None:
+        for task in shape.cap.candidates(shape.leases, shape.queue, self._clock()):
+            if not self._begin(shape, task):
+                return
+
+    def _begin(self, shape: Shape, task: Task) -> bool:
+        """Give a ready task to an idle worker, if there is one and there is room."""
+        pool = self.pool_for(shape)
+        if pool is None:
+            return False
         idle = self.idle.get(shape.env)
-        while self._has_ready(queue):
-            pool = self.pool_for(shape)
-            if pool is None:
-                break
-            if not idle:
-                self._start_for(shape)
-                break
-            worker, _ = idle.popitem()
-            self._lease(worker, shape, pool)
-            self.send(worker, queue.popleft())
-        if queue and shape.leases:
-            self._deepen(shape)
+        if not idle:
+            self._start_for(shape)
+            return False
+        worker, _ = idle.popitem()
+        self._lease(worker, shape, pool)
+        self.send(worker, task)
+        return True
 
     def pool_for(self, shape: Shape) -> resources.Pool | None:
         """Where a task of this shape could start now, if there were a worker."""
@@ -252,9 +271,13 @@ class Dispatcher:
             return
         held = resources.decode(lease.held)
         cpus = {"CPU": held["CPU"]} if "CPU" in held else {}
+        cap = self.shapes[lease.shape].cap
         if blocked:
+            if worker.first is not None:
+                cap.waits(worker, worker.first)
             lease.pool.give(cpus)
         else:
+            cap.goes_on(worker)
             lease.pool.take(cpus)
             worker.progress = self._clock()
 
@@ -262,7 +285,8 @@ class Dispatcher:
 
     def _start_for(self, shape: Shape) -> None:
         """Start as many workers as could work on this queue at once, less those on their way."""
-        room = shape.space.count(shape.amounts, len(shape.queue))
+        most = 1 if shape.cap.counts else len(shape.queue)
+        room = shape.space.count(shape.amounts, most)
         for _ in range(room - self.starting.get(shape.env, 0)):
             if self.starting.get(shape.env, 0) >= self._start_limit:
                 return
@@ -343,7 +367,11 @@ class Dispatcher:
         for worker in self.pipelined:
             if not worker.recalled:
                 return STALL / 2
+        soonest = float("inf")
+        if self.ready:
+            now = self._clock()
+            soonest = min(s.cap.next_due(now) for s in self.ready.values()) - now
         for env, idle in self.idle.items():
             if len(idle) > (0 if env else self.keep_idle):
-                return IDLE_LIMIT / 2
-        return None
+                soonest = min(soonest, IDLE_LIMIT / 2)
+        return soonest if soonest != float("inf") else None

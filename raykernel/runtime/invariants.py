@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from . import resources
+from .capping import kind_of
 from .groups import GroupState
 from .messages import CALL
 from .records import LIVE_STATES, TaskState
@@ -50,8 +51,7 @@ def _resources(core: Scheduler) -> None:
 
 def _tasks(core: Scheduler) -> None:
     """A task is where its state says, and in one place only."""
-    queues = [s.queue for s in core.dispatcher.shapes.values()]
-    queued = Counter(t.spec.id for q in queues for t in q if t.state is TaskState.READY)
+    queued = Counter(t.spec.id for s in core.dispatcher.shapes.values() for t in s.tasks())
     for task in core.tasks.values():
         name = task.spec.name
         assert task.state in LIVE_STATES, f"{name} is over, but listed as live"
@@ -77,11 +77,14 @@ def _workers(core: Scheduler) -> None:
             assert not worker.inflight, "a worker idles that has a task"
             assert worker.lease is None, "a worker idles that holds resources"
     for shape in core.dispatcher.shapes.values():
-        if (
-            any(t.state is TaskState.READY for t in shape.queue)
-            and core.dispatcher.pool_for(shape) is not None
-        ):
-            assert not core.dispatcher.idle.get(shape.env), "a fitting worker idles"
+        idle = core.dispatcher.idle.get(shape.env)
+        if not idle or core.dispatcher.pool_for(shape) is None:
+            continue
+        assert not any(t.state is TaskState.READY for t in shape.queue), "a fitting worker idles"
+        waiting = {kind_of(w.first) for w in shape.leases if w.blocked and w.first is not None}
+        for kind, parked in shape.cap.parked.items():
+            ready = any(t.state is TaskState.READY for t in parked.tasks)
+            assert kind in waiting or not ready, "tasks are held back though none of them waits"
 
 
 def _memory(core: Scheduler) -> None:

@@ -60,8 +60,8 @@ class Task:
     """One task, actor creation or actor call, from its submission on."""
 
     __slots__ = (
-        "attempt", "cancelled", "children", "consumed", "ended", "error", "kill_at", "lined",
-        "missing", "owner", "produced", "retries", "solo", "spec", "started", "state",
+        "attempt", "cancelled", "children", "consumed", "depth", "ended", "error", "kill_at",
+        "lined", "missing", "owner", "produced", "retries", "solo", "spec", "started", "state",
         "stream_dropped", "submitted", "worker",
     )  # fmt: skip
 
@@ -81,6 +81,7 @@ class Task:
         self.produced = 0  # items of a stream
         self.consumed = 0  # of them taken, as far as the consumer said
         self.stream_dropped = -1  # position from which nobody wants the stream
+        self.depth = 0  # of nesting: 0 for what a driver submits
         self.submitted = now
         self.started = 0.0
         self.ended = 0.0

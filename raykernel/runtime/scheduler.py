@@ -9,6 +9,7 @@ The parts:
     scheduler.py   tasks: submission, results, retries, cancellation, who asked for what
     store.py       objects: values, references, waiters, memory
     dispatch.py    workers, leases, ready queues
+    capping.py     how many tasks of one kind may be begun at once
     actors.py      actors and their lines of calls
     streams.py     what generators yield
     groups.py      placement groups
@@ -259,6 +260,7 @@ class Scheduler:
         if spec.parent:
             parent = self.tasks.get(spec.parent)
             if parent is not None:
+                task.depth = parent.depth + 1
                 if parent.children is None:
                     parent.children = set()
                 parent.children.add(spec.id)
@@ -575,7 +577,7 @@ class Scheduler:
     def _setup_failed(self, env: str, why: str) -> None:
         """A worker died before it could serve: don't fork for ever, fail what waits for it."""
         shapes = [s for s in self.dispatcher.shapes.values() if s.env == env]
-        for task in [t for s in shapes for t in s.queue if t.state is TaskState.READY]:
+        for task in [t for s in shapes for t in s.tasks()]:
             spec = task.spec
             text = f"a worker for {spec.name} could not be started: {why}"
             record = m.ErrorRecord(

@@ -24,6 +24,7 @@ from raykernel.runtime.invariants import validate
 from raykernel.runtime.scheduler import Scheduler
 
 FUNCTION = b"function"
+OTHER = b"other function"
 CODE = b"code of the function"
 CLASS = b"class"
 CLASS_CODE = b"code of the class"
@@ -72,7 +73,9 @@ class Session:
         )
         self.driver = self.connect(b"driver")
         self.driver(
-            m.RegisterFunction(FUNCTION, "f", CODE), m.RegisterFunction(CLASS, "A", CLASS_CODE)
+            m.RegisterFunction(FUNCTION, "f", CODE),
+            m.RegisterFunction(OTHER, "g", CODE),
+            m.RegisterFunction(CLASS, "A", CLASS_CODE),
         )
         self.workers = [self.worker() for _ in range(workers)]
 

@@ -13,6 +13,7 @@ from raykernel.runtime.instructions import Send, SignalWorker
 from .kit import (
     CODE,
     FUNCTION,
+    OTHER,
     Process,
     Session,
     done,
@@ -128,7 +129,8 @@ def test_no_recall_while_there_is_progress():
 
 def test_a_blocked_worker_gives_its_cpu_back_and_its_queue():
     session, worker = one_worker(mean=0.0001)
-    tasks = [session.spec(retries=3) for _ in range(3)]
+    session.scheduler.dispatcher.mean[OTHER] = 0.0001
+    tasks = [session.spec(retries=3), *(session.spec(retries=3, function=OTHER) for _ in range(2))]
     session.driver(*tasks)
     out = worker(m.Blocked([t.id for t in tasks[1:]]))
     assert session.free == {"CPU": 1.0}
@@ -138,7 +140,7 @@ def test_a_blocked_worker_gives_its_cpu_back_and_its_queue():
 
 def test_an_unblocked_worker_takes_its_cpu_back_though_there_is_none():
     session, worker = one_worker()
-    first, second, third = (session.spec() for _ in range(3))
+    first, second, third = (session.spec(function=f) for f in (FUNCTION, OTHER, OTHER))
     session.driver(first)
     (other_id,) = started(worker(second, m.Blocked()))
     other = Process(session, other_id)
@@ -172,7 +174,8 @@ def test_a_worker_that_dies_blocked_frees_everything_once():
 
 def test_a_task_sent_to_a_worker_that_has_just_blocked_comes_back():
     session, worker = one_worker(mean=0.0001)
-    first, late = session.spec(retries=3), session.spec(retries=3)
+    session.scheduler.dispatcher.mean[OTHER] = 0.0001
+    first, late = session.spec(retries=3), session.spec(retries=3, function=OTHER)
     session.driver(first)
     session.driver(late)  # crosses with the word that it is blocked
     out = worker(m.Blocked())

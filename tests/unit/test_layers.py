@@ -34,6 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.exceptions",
         "raykernel.runtime.actors",
         "raykernel.runtime.allocator",
+        "raykernel.runtime.capping",
         "raykernel.runtime.dispatch",
         "raykernel.runtime.feed",
         "raykernel.runtime.groups",
