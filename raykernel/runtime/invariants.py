@@ -77,8 +77,7 @@ def _workers(core: Scheduler) -> None:
             assert not worker.inflight, "a worker idles that has a task"
             assert worker.lease is None, "a worker idles that holds resources"
     for shape in core.dispatcher.shapes.values():
-        idle = core.dispatcher.idle.get(shape.env)
-        if not idle or core.dispatcher.pool_for(shape) is None:
+        if not core.dispatcher.idle.get(shape.env) or core.dispatcher.pool_for(shape) is None:
             continue
         assert not any(t.state is TaskState.READY for t in shape.queue), "a fitting worker idles"
         waiting = {kind_of(w.first) for w in shape.leases if w.blocked and w.first is not None}
