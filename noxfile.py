@@ -15,6 +15,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("ipykernel", ["==6.29.*", "==7.0.*", ">=7"])
+def kernels(session: nox.Session, ipykernel: str) -> None:
+    """Whose output is whose, on the ipykernels that find a thread's cell each in its own way."""
+    session.install("-e", ".[test]")
+    session.install("--upgrade", f"ipykernel{ipykernel}")
+    session.run("pytest", "tests/integration/test_attribution.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     session.install("ruff")
     session.run("ruff", "check", ".")

@@ -3,7 +3,8 @@
 A cell's id is the `msg_id` of the request that runs it (so a front end finds the cell by it),
 or `In[3]` where there is no kernel. It is set in a context variable when the cell starts:
 asyncio tasks keep the cell that created them for as long as they live, whatever runs meanwhile.
-Bare threads have an empty context and get the cell that started last.
+Threads keep the cell that started them, work in thread pools the cell that handed it in
+(inherit.py). What comes from nowhere gets the cell that started last.
 
     pre_run_cell ──▶ current cell set ──▶ user code, its asyncio tasks ──▶ post_run_cell
 
@@ -17,15 +18,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from raykernel.runtime import context
+from raykernel.runtime import context, inherit
 
 MEMORY = 2000
-
-_cell: ContextVar[str] = ContextVar("raykernel_notebook_cell", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +51,15 @@ class CellTracker:
         self._unnumbered = 0
         self._start_hooks: list[Callable[[Cell], None]] = []
         self._end_hooks: list[EndHook] = []
+        self._give_up_threads: Callable[[], None] = lambda: None
 
     def install(self) -> None:
         """Follow the shell, beginning with the cell that runs now (`%load_ext` sits in one)."""
         self._shell.events.register("pre_run_cell", self._started)
         self._shell.events.register("post_run_cell", self._ended)
         context.cell_source = self.current
+        context.cell_numbered = self._id_of
+        self._give_up_threads = inherit.install()
         inputs = len(self._shell.user_ns.get("In", ()))
         if self._request_header() or inputs > 1:
             self._enter(inputs - 1)
@@ -68,6 +69,8 @@ class CellTracker:
         self._shell.events.unregister("post_run_cell", self._ended)
         if context.cell_source == self.current:
             context.cell_source = None
+            context.cell_numbered = None
+            self._give_up_threads()
 
     def on_start(self, hook: Callable[[Cell], None]) -> None:
         """Call `hook(cell)` where a cell begins, in its event loop if it has one."""
@@ -80,7 +83,7 @@ class CellTracker:
     # -- questions -----------------------------------------------------------------------------
 
     def current(self) -> str:
-        return _cell.get() or self._latest
+        return context.cell.get() or inherit.cell() or self._latest
 
     def running(self) -> Cell | None:
         """The cell being executed now, the innermost if they nest."""
@@ -103,7 +106,11 @@ class CellTracker:
 
     def numbered(self, number: int) -> Cell | None:
         """The newest cell that ran as `In[number]`."""
-        return next((c for c in reversed(self._cells.values()) if c.number == number), None)
+        return next((c for c in reversed(list(self._cells.values())) if c.number == number), None)
+
+    def _id_of(self, number: int) -> str:
+        found = self.numbered(number) if number > 0 else None
+        return found.id if found is not None else ""
 
     # -- IPython's events ----------------------------------------------------------------------
 
@@ -128,7 +135,7 @@ class CellTracker:
                 self._cells.popitem(last=False)
         self._running.append(cell)
         self._latest = cell
-        _cell.set(cell)
+        context.cell.set(cell)
 
     def _ended(self, result: Any) -> None:
         # An async cell set its variable in a context of its own, so ask the request again.
@@ -140,7 +147,7 @@ class CellTracker:
         self._running.remove(ended)
         self._running.reverse()
         if self._running and not header:
-            _cell.set(self._running[-1])  # back in the code that ran this code
+            context.cell.set(self._running[-1])  # back in the code that ran this code
         if ended in self._running:
             return  # code that the cell ran through the shell; the cell itself goes on
         # IPython hands over None when the interrupt ended an async cell.

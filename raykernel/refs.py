@@ -6,6 +6,8 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Generator
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from raykernel.ids import JobID, TaskID
@@ -110,9 +112,11 @@ class ObjectRef(Generic[T]):
         self._client.when_ready(self._id, callback)
 
     def _on_completed(self, callback: Callable[[Any], Any]) -> None:
-        """Call `callback` with the value, or with the error, once it is there. In any thread; what
-        it raises is lost."""
+        """Call `callback` with the value, or with the error, once it is there. In any thread, but
+        for the cell or task of the calling code; what it raises is lost."""
         from raykernel import api
+
+        callback = _for_caller(callback)
 
         def ready() -> None:
             try:
@@ -125,12 +129,12 @@ class ObjectRef(Generic[T]):
         self._when_ready(ready)
 
     def future(self) -> concurrent.futures.Future[T]:
-        """A `concurrent.futures.Future` of the value. Its callbacks run in the IO thread."""
-        import concurrent.futures
-
+        """A `concurrent.futures.Future` of the value. Its callbacks run in the IO thread, for the
+        cell or task that added them."""
         from raykernel import api
+        from raykernel.futures import RefFuture
 
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        future: RefFuture[T] = RefFuture()
 
         def ready() -> None:
             if not future.set_running_or_notify_cancel():
@@ -176,6 +180,11 @@ class ObjectRef(Generic[T]):
 
     def __iter__(self) -> Any:
         raise TypeError("an ObjectRef is not iterable: `ray.get` it first")
+
+
+def _for_caller(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` in a copy of the calling code's context, for its cell or task."""
+    return partial(copy_context().run, context.bind(function))
 
 
 def _idle_loop() -> asyncio.AbstractEventLoop:

@@ -2,7 +2,8 @@
 
 A driver learns its cell from the notebook layer, which sets `cell_source`; a worker sets `running`
 around each task, so that nested submissions inherit the cell. Context variables follow async code
-by themselves; bare threads of a worker see the task its main thread runs.
+by themselves. Threads and callbacks keep the task and cell of the code that made them (`bind`, and
+inherit.py); a worker's thread of which nobody knows who made it sees the task its main thread runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 #: Set by the notebook layer in a driver: returns the id of the cell that the calling code runs
 #: for, or "". Called once per submission, in the submitting thread: keep it quick.
 cell_source: Callable[[], str] | None = None
+
+#: Set by the notebook layer: the id of the newest cell that ran as In[number], "" if none did.
+cell_numbered: Callable[[int], str] | None = None
+
+#: Set in a worker: the task that the calling thread was started for.
+thread_origin: Callable[[], Running | None] | None = None
+
+#: In a driver: the cell that this context's code runs for, "" if it doesn't say.
+cell: ContextVar[str] = ContextVar("raykernel_cell", default="")
 
 #: This process's engine: set by `init` in a driver and at start in a worker.
 engine: Any = None
@@ -86,18 +96,39 @@ def set_main(running: Running | None) -> None:
 
 def running() -> Running | None:
     """The task this code runs for; None in a driver."""
-    return _running.get() or _main
+    return _running.get() or _of_thread() or _main
+
+
+def _of_thread() -> Running | None:
+    return None if thread_origin is None else thread_origin()
 
 
 def current_cell() -> str:
     """The id of the cell this code runs for, "" outside a notebook."""
     if cell_source is not None:
         return cell_source()
-    task = _running.get() or _main
+    task = running()
     return task.spec.cell if task is not None else ""
 
 
 def current_task() -> bytes:
     """The id of the task this code runs for, b"" in a driver."""
-    task = _running.get() or _main
+    task = running()
     return task.spec.id if task is not None else b""
+
+
+def bind(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` for the task and cell that the calling code runs for, whoever calls it when."""
+    task, owner = running(), cell_source() if cell_source is not None else ""
+    if task is None and not owner:
+        return function
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        was_task, was_cell = _running.set(task), cell.set(owner)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _running.reset(was_task)
+            cell.reset(was_cell)
+
+    return call

@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, environments, execute, failures, guard, resources
+from . import context, environments, execute, failures, guard, inherit, resources
 from . import messages as m
 from .client import Client, ConnectionLost
 from .concurrency import Concurrent, make_concurrent
@@ -474,6 +474,8 @@ def main(settings: Settings, worker_id: bytes, env: str, fresh: bool = False) ->
     variables = {**settings.env, **msgspec.json.decode(env or "{}").get("env_vars", {})}
     worker.sizes_threads = settings.size_threads and "OMP_NUM_THREADS" not in variables
     context.engine = context.make_worker_engine(worker.client)
+    inherit.install()
+    context.thread_origin = inherit.task
     sys.stdout = TaskStream(worker.outbox, "stdout", 1)
     sys.stderr = TaskStream(worker.outbox, "stderr", 2)
     try:

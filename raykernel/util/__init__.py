@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raykernel.util.helpers import as_completed, map_unordered
     from raykernel.util.named_actors import list_named_actors
     from raykernel.util.serialization import deregister_serializer, register_serializer
+    from raykernel.util.state import list_tasks
 
 _HOMES = {
     "ActorGroup": "actor_group",
@@ -35,6 +36,7 @@ _HOMES = {
     "deregister_serializer": "serialization",
     "inspect_serializability": "check_serialize",
     "list_named_actors": "named_actors",
+    "list_tasks": "state",
     "map_unordered": "helpers",
     "register_serializer": "serialization",
 }
@@ -55,6 +57,7 @@ __all__ = [
     "get_placement_group",
     "inspect_serializability",
     "list_named_actors",
+    "list_tasks",
     "map_unordered",
     "placement_group",
     "placement_group_table",

@@ -24,6 +24,7 @@ import raykernel as ray
 from raykernel import api
 from raykernel.exceptions import RayError, RayTaskError
 from raykernel.refs import ObjectRef
+from raykernel.runtime import context
 
 #: Tasks under way for each CPU of the session if no `max_workers` is given: enough to hide the way
 #: to the workers and back.
@@ -35,6 +36,7 @@ LINGER_S = 1.0
 
 class _Call(NamedTuple):
     future: Future[Any]
+    start: Callable[..., ObjectRef[Any]]  # for the cell or task that handed it in
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -67,7 +69,7 @@ class RayExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """See `concurrent.futures.Executor.submit`. What can't be pickled fails the future."""
-        call = _Call(Future(), fn, args, kwargs)
+        call = _Call(Future(), context.bind(self._start), fn, args, kwargs)
         with self._lock:
             if self._over:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -162,7 +164,7 @@ class RayExecutor(Executor):
             if not call.future.set_running_or_notify_cancel():
                 continue
             try:
-                ref = self._named_task(call.fn).remote(call.fn, *call.args, **call.kwargs)
+                ref = call.start(call.fn, call.args, call.kwargs)
             except Exception as error:
                 call.future.set_exception(error)
                 continue
@@ -171,6 +173,10 @@ class RayExecutor(Executor):
             submitted.append(ref)
         for ref in submitted:
             ref._when_ready(functools.partial(self._events.put, ref))
+
+    def _start(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ObjectRef[Any]:
+        ref: ObjectRef[Any] = self._named_task(fn).remote(fn, *args, **kwargs)
+        return ref
 
     def _named_task(self, fn: Callable[..., Any]) -> Any:
         """The task under the function's own name, for people who watch."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from raykernel import api
-from raykernel.runtime import events
+from raykernel.runtime import context, events
 
 #: (key, "=" or "!=", value), compared as text without regard to case.
 Filter = tuple[str, str, Any]
@@ -57,7 +57,8 @@ class _Row:
 
 @dataclasses.dataclass(frozen=True)
 class TaskState(_Row):
-    """`error_type` is None also where the engine doesn't say what kind of failure it was."""
+    """`error_type` is None also where the engine doesn't say what kind of failure it was. `cell` is
+    the id of the notebook's cell that caused the task, also through other tasks."""
 
     task_id: str
     name: str
@@ -74,6 +75,7 @@ class TaskState(_Row):
     creation_time_ms: int | None
     start_time_ms: int | None
     end_time_ms: int | None
+    cell: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,13 +131,45 @@ Row = TypeVar("Row", bound=_Row)
 
 
 def list_tasks(
-    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+    *,
+    filters: Sequence[Filter] | None = None,
+    limit: int = LIMIT,
+    cell: int | str | None = None,
+    **others: Any,
 ) -> list[TaskState]:
     """Tasks, actors' creations and calls, at most `limit`: live ones first, the latest first.
 
-    Raises RayStateApiException for a filter that makes no sense.
+    `cell` limits them to what one cell of a notebook caused, by its number or id; the filter
+    ("cell", "=", 3) does the same. Raises RayStateApiException for a filter that makes no sense.
     """
-    return _select(TaskState, _tasks(), filters, limit, others)
+    of_cell = "" if cell is None else _cell_id(cell)
+    named = [_by_cell_id(given) for given in filters or ()]
+    return _select(TaskState, _tasks(of_cell), named, limit, others)
+
+
+def _by_cell_id(given: Filter) -> Filter:
+    return (*given[:2], _cell_id(given[2])) if given[0] == "cell" and len(given) == 3 else given
+
+
+def _cell_id(cell: Any) -> str:
+    """A cell's id from its number, its prompt or its id."""
+    text = str(cell)
+    digits = text[3:-1] if text.startswith("In[") and text.endswith("]") else text
+    if isinstance(cell, bool) or not digits.isdecimal():
+        if not isinstance(cell, str) or not cell:
+            raise RayStateApiException(f"a cell is given by its number or id, not as {cell!r}")
+        return cell
+    if context.cell_numbered is None:
+        if digits != text:
+            return text
+        raise RayStateApiException(
+            f"there is no cell {digits}: cells have numbers where the notebook extension is loaded "
+            "(%load_ext raykernel)"
+        )
+    found = context.cell_numbered(int(digits))
+    if not found:
+        raise RayStateApiException(f"no cell ran as In[{digits}] since %load_ext raykernel")
+    return found
 
 
 def list_actors(
@@ -253,9 +287,9 @@ def summarize_tasks(**others: Any) -> dict[str, Any]:
     }
 
 
-def _tasks() -> list[TaskState]:
+def _tasks(cell: str = "") -> list[TaskState]:
     engine = api.auto_init()
-    found: list[events.TaskInfo] = engine.query("tasks")
+    found: list[events.TaskInfo] = engine.query("tasks", cell=cell)
     return [_task(one, _job(engine), engine.node) for one in reversed(found)]
 
 
@@ -277,6 +311,7 @@ def _task(one: events.TaskInfo, job: str, node: str) -> TaskState:
         creation_time_ms=_milliseconds(one.submitted),
         start_time_ms=_milliseconds(one.started),
         end_time_ms=_milliseconds(one.ended),
+        cell=one.cell or None,
     )
 
 

@@ -152,8 +152,8 @@ def test_interrupting_a_cell_cancels_its_work_and_leaves_the_session_well(k: Ker
     error = k.finish(cell)
     assert error is not None
     assert error["ename"] == "KeyboardInterrupt"
-    k.until(lambda: "cancelled" in "".join(progress_displays(k, cell)), 5)
-    assert progress_displays(k, cell)[0].endswith("long 2 cancelled")
+    # What stands there at first, as no front end drew the widget, is how far it was at that moment.
+    k.until(lambda: progress_displays(k, cell)[0].endswith("long 2 cancelled"), 5)
     again = k.run(
         "@ray.remote\ndef one():\n    return 1\nray.get([one.remote() for _ in range(9)])"
     )

@@ -108,7 +108,7 @@ def test_the_cell_that_loads_the_extension_counts() -> None:
     run_clean(scenario)
 
 
-def test_async_code_keeps_its_cell_and_bare_threads_get_the_latest() -> None:
+def test_async_code_and_threads_keep_their_cell() -> None:
     async def scenario() -> None:
         shell = Shell(kernel=True)
         cells = tracker(shell)

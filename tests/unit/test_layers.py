@@ -58,6 +58,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.api",
         "raykernel.calling",
         "raykernel.cloudpickle",
+        "raykernel.futures",
         "raykernel.generators",
         "raykernel.ids",
         "raykernel.options",

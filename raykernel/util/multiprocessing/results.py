@@ -16,6 +16,7 @@ from typing import Any
 
 import raykernel as ray
 from raykernel.refs import ObjectRef
+from raykernel.runtime import context
 
 from .worker import Call, PoolTaskError
 
@@ -38,6 +39,7 @@ class CallbackThread:
                 target=_run_all, args=(self._todo,), name="raykernel-pool", daemon=True
             )
             self._thread.start()
+        ended = context.bind(ended)  # it may run the user's callback
         for chunk in chunks:
             chunk._when_ready(lambda chunk=chunk: self._todo.put(lambda: ended(chunk)))
 

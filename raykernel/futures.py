@@ -1,0 +1,19 @@
+"""The `concurrent.futures.Future` of a ref, in a module of its own: few programs need it, and its
+base class costs import time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from raykernel.refs import _for_caller
+
+T = TypeVar("T")
+
+
+class RefFuture(Future[T]):
+    """Its callbacks run in the completing thread, each for the cell or task that added it."""
+
+    def add_done_callback(self, fn: Callable[[Future[T]], Any]) -> None:
+        super().add_done_callback(_for_caller(fn))
