@@ -68,6 +68,8 @@ class Concurrent:
                 f"there are {sorted(filter(None, self.groups))}"
             )
         args, kwargs = execute.arguments(self.worker.client, running.spec, values)
+        if values:
+            running.called = time.time()
         running.function = self.worker.function(running.spec)
         return running.function(*args, **kwargs)
 

@@ -51,7 +51,7 @@ creation: TaskSpec | None = None
 class Running:
     """The task that code runs for, in a worker."""
 
-    __slots__ = ("attempt", "cancelled", "exiting", "function", "gpus", "keep", "spec")
+    __slots__ = ("attempt", "called", "cancelled", "exiting", "function", "gpus", "keep", "spec")
 
     def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
         self.spec = spec
@@ -61,6 +61,8 @@ class Running:
         self.keep: Any = None
         #: what runs, as soon as it is loaded
         self.function: Any = None
+        #: when its arguments were loaded, 0.0 if there was nothing to load
+        self.called = 0.0
         #: whether somebody asked for its end
         self.cancelled = False
         #: whether it asked for its actor's end

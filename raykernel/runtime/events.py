@@ -36,6 +36,12 @@ class TaskInfo(msgspec.Struct, array_like=True):
     task that submitted it ("" for the driver), `deps` the tasks whose results are among its
     arguments, `actor` the actor it creates or runs on, `worker` the worker's process id as text.
     `error` is a one-line summary ("ValueError: no such row") when FAILED or CANCELLED.
+
+    Its moments in order: `submitted`, `ready` (the arguments were there; 0.0: from the start),
+    `started` (a worker took it up), `called` (the arguments were loaded; 0.0: there was nothing
+    to load), `returned` (the function had ended, its results were still to be stored and sent),
+    `ended`. `taken` and `made` are the bytes of the arguments that were references and of the
+    results.
     """
 
     id: str
@@ -51,6 +57,11 @@ class TaskInfo(msgspec.Struct, array_like=True):
     started: float = 0.0
     ended: float = 0.0
     error: str = ""
+    ready: float = 0.0
+    called: float = 0.0
+    returned: float = 0.0
+    taken: int = 0
+    made: int = 0
 
 
 class EventBatch(msgspec.Struct, array_like=True):

@@ -252,7 +252,9 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
         return outcome
     except BaseException as error:
         return failure(running, error, started)
-    return m.TaskFinished(running.spec.id, values, started=started, ended=ended)
+    return m.TaskFinished(
+        running.spec.id, values, started=started, ended=ended, called=running.called
+    )
 
 
 #: Set by the worker: ends this process with that exit code, once what is done is sent.
@@ -291,7 +293,7 @@ def failure(
     record = failures.describe(running, error)
     return m.TaskFinished(
         spec.id, [m.Value(b"", encode_one(record), error=True), *made], "error",
-        failures.retryable(spec, error), failures.summary(error), started, ended,
+        failures.retryable(spec, error), failures.summary(error), started, ended, running.called,
     )  # fmt: skip
 
 

@@ -79,4 +79,9 @@ def info(task: Task) -> TaskInfo:
         task.started,
         task.ended,
         task.error,
+        task.ready,
+        task.called,
+        task.returned,
+        task.taken,
+        task.made,
     )

@@ -218,6 +218,8 @@ class TaskFinished(Message, frozen=True, tag=16):
     """A worker's word on a task.
 
     status: "ok", "error" (values[0] is the error), "cancelled", "exit" (the actor ends on purpose).
+    The times are the function's own: `called` is when its arguments were loaded, 0.0 if there was
+    nothing to load.
     """
 
     task: bytes
@@ -227,6 +229,7 @@ class TaskFinished(Message, frozen=True, tag=16):
     error: str = ""
     started: float = 0.0
     ended: float = 0.0
+    called: float = 0.0
 
 
 class Yielded(Message, frozen=True, tag=17):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from . import holdings, resources
 from .events import TaskInfo
 from .feed import info
@@ -36,6 +38,26 @@ def _tasks(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[Tas
     # an actor that is being restarted has a creation that has ended and lives
     tasks = {t.spec.id: t for t in (*core.feed.ended, *core.tasks.values())}
     return [info(t) for t in tasks.values() if not cell or t.spec.cell == cell]
+
+
+def _one_task(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any] | None:
+    """All there is to say about one task, None if it is not known (any more)."""
+    try:
+        wanted = bytes.fromhex(filters["task"])
+    except (KeyError, TypeError, ValueError):
+        raise BadQuery("task= must be the hex id of a task") from None
+    task = core.tasks.get(wanted)
+    if task is None:
+        task = next((t for t in reversed(core.feed.ended) if t.spec.id == wanted), None)
+    if task is None:
+        return None
+    told: dict[str, Any] = msgspec.structs.asdict(info(task))
+    return {
+        **told,
+        "attempt": task.attempt,
+        "retries": task.retries,
+        "resources": resources.describe(task.spec.resources),
+    }
 
 
 def _actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -215,6 +237,7 @@ def _group_stats(group: Group) -> dict[str, Any]:
 
 _ANSWERS: dict[str, Answer] = {
     "tasks": _tasks,
+    "task": _one_task,
     "actors": _actors,
     "workers": _workers,
     "objects": _objects,

@@ -60,9 +60,9 @@ class Task:
     """One task, actor creation or actor call, from its submission on."""
 
     __slots__ = (
-        "attempt", "cancelled", "children", "consumed", "depth", "ended", "error", "kill_at",
-        "lined", "missing", "owner", "produced", "retries", "solo", "spec", "started", "state",
-        "stream_dropped", "submitted", "worker",
+        "attempt", "called", "cancelled", "children", "consumed", "depth", "ended", "error",
+        "kill_at", "lined", "made", "missing", "owner", "produced", "ready", "retries", "returned",
+        "solo", "spec", "started", "state", "stream_dropped", "submitted", "taken", "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
@@ -82,9 +82,15 @@ class Task:
         self.consumed = 0  # of them taken, as far as the consumer said
         self.stream_dropped = -1  # position from which nobody wants the stream
         self.depth = 0  # of nesting: 0 for what a driver submits
+        # its moments and sizes, as in `events.TaskInfo`
         self.submitted = now
+        self.ready = 0.0
         self.started = 0.0
+        self.called = 0.0
+        self.returned = 0.0
         self.ended = 0.0
+        self.taken = 0
+        self.made = 0
         self.error = ""
 
     def move(self, event: TaskEvent) -> None:

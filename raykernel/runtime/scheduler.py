@@ -326,6 +326,7 @@ class Scheduler:
             return
         task.missing -= 1
         if task.missing == 0 and task.state is TaskState.WAITING:
+            task.ready = self.clock()
             if task.spec.kind == m.CALL:
                 self.actors.arguments_ready(task)
             else:
@@ -342,10 +343,12 @@ class Scheduler:
 
     def _arguments(self, task: Task, worker: Worker) -> list[m.Value]:
         values = []
+        task.taken = 0
         for dep in task.spec.deps:
             entry = self.store.objects[dep]
             value = entry.value
             assert value is not None
+            task.taken += value.size or len(value.data)
             if value.offset >= 0:
                 self.store.pin(worker, entry, dep)
             values.append(value)
@@ -380,6 +383,8 @@ class Scheduler:
             return
         if message.started:
             task.started = message.started
+            task.called = message.called
+            task.returned = message.ended
             if task.spec.kind == m.TASK:
                 self.dispatcher.took(task, message.ended - message.started)
         status = message.status
@@ -472,6 +477,7 @@ class Scheduler:
             actor = self.actors.actors[spec.actor]
             self.actors.created(actor)
         for value in values:
+            task.made += value.size or len(value.data)
             self.store.settle(value.id, value, writer)
         if spec.returns == m.STREAMING:
             self.streams.close(task)

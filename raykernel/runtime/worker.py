@@ -260,6 +260,8 @@ class Worker:
             try:
                 self.in_user_code = True
                 args, kwargs = execute.arguments(client, spec, message.values)
+                if message.values:
+                    running.called = time.time()
                 function = running.function = self.function(spec)
                 if spec.returns == m.STREAMING:
                     outcome = self._stream(running, function(*args, **kwargs))

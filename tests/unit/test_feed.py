@@ -7,7 +7,7 @@ import msgspec
 from raykernel.runtime import messages as m
 from raykernel.runtime.feed import INTERVAL, KEPT
 
-from .kit import Process, Session, done, raised, ref, runs, sent, signals
+from .kit import Process, Session, done, raised, ref, result, runs, sent, signals
 
 
 def watching(workers: int = 1) -> Session:
@@ -139,3 +139,32 @@ def test_tasks_can_be_listed_by_cell():
     assert (runs(out, worker), signals(out)) == ([mine], [])
     (reply,) = sent(session.driver(m.Query(1, "tasks", {"cell": "mine"})), session.driver)
     assert [t[0] for t in msgspec.msgpack.decode(reply.data)] == [mine.id.hex()]
+
+
+def test_a_task_tells_its_moments_and_sizes():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    first = session.spec(name="first")
+    then = session.spec(name="then", deps=(ref(first),), slots=(0,))
+    begin = session.now
+    session.driver(first, then)
+    session.now += 1.0
+    worker(done(first, result(first, data=b"12345")))
+    session.now += 2.0
+    moments = {"started": begin + 1.25, "called": begin + 1.5, "ended": begin + 2.75}
+    worker(msgspec.structs.replace(done(then, result(then, data=b"123")), **moments))
+    (reply,) = sent(session.driver(m.Query(1, "task", {"task": then.id.hex()})), session.driver)
+    told = msgspec.msgpack.decode(reply.data)
+    names = ("submitted", "ready", "started", "called", "returned", "ended")
+    assert [told[name] - begin for name in names] == [0.0, 1.0, 1.25, 1.5, 2.75, 3.0]
+    assert (told["taken"], told["made"], told["attempt"], told["resources"]) == (5, 3, 1, "1 CPU")
+
+
+def test_of_an_unknown_task_there_is_nothing_to_tell():
+    session = Session(cpus=1, workers=1)
+    for asked, answer in (("00" * 24, None), ("zz", "hex id")):
+        (reply,) = sent(session.driver(m.Query(1, "task", {"task": asked})), session.driver)
+        if answer is None:
+            assert msgspec.msgpack.decode(reply.data) is None
+        else:
+            assert answer in reply.error

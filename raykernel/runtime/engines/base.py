@@ -27,10 +27,11 @@ class Engine(Protocol):
     def query(self, what: str, **filters: Any) -> Any:
         """Ask the head once; blocks for a round trip.
 
-        `what` is one of "tasks" (-> list[TaskInfo]; filters: cell=), "actors", "workers",
-        "objects", "nodes" (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}),
-        "store" (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each
-        object takes and who holds it, see `holdings.memory`; filters: limit=).
+        `what` is one of "tasks" (-> list[TaskInfo]; filters: cell=), "task" (-> all about one as a
+        dict, None if it is not known; filters: task=), "actors", "workers", "objects", "nodes"
+        (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}), "store"
+        (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each object
+        takes and who holds it, see `holdings.memory`; filters: limit=).
         """
         ...
 

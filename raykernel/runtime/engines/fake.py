@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from raykernel.runtime.engines.base import EventSink, LogSink
 from raykernel.runtime.events import CANCELLED, LIVE, EventBatch, LogLine, TaskInfo
 
@@ -63,6 +65,9 @@ class FakeEngine:
         if what == "tasks":
             cell = filters.get("cell")
             return [t for t in self.tasks.values() if not cell or t.cell == cell]
+        if what == "task":
+            task = self.tasks.get(filters["task"])
+            return None if task is None else {**msgspec.structs.asdict(task), "attempt": 1}
         return self.answers[what]
 
     def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
