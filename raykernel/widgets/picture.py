@@ -4,7 +4,7 @@ A picture is what gets drawn: nodes with a place, edges between them, headers an
 ever grows, and keeps account of what changed since it was last sent, so that a live view costs a
 few hundred bytes per change. Rows are plain lists, ready for JSON:
 
-    task    [kind, x, y, state, label, id, worker, submitted, started, ended, error]
+    task    [kind, x, y, state, label, id, worker, submitted, started, ended, error, taken, made]
     group   ["group", x, y, counts, label]                 counts: tasks by state
     edge    [from, to, weight, relation]                   from, to: places in the node list
 
@@ -55,7 +55,8 @@ class Node:
         times = [round(moment, 3) for moment in (t.submitted, t.started, t.ended)]
         error = t.error[:_ERROR]
         return [
-            self.kind, x, y, STATE_NUMBER[t.state], self.label, t.id, t.worker, *times, error
+            self.kind, x, y, STATE_NUMBER[t.state], self.label, t.id, t.worker, *times, error,
+            t.taken, t.made,
         ]  # fmt: skip
 
 

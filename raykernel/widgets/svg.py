@@ -18,13 +18,16 @@ import base64
 import math
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 from raykernel.runtime.events import CALL, STATES
 
 from .layout import CALL_SIZE, HEADER_CHARACTERS, Box, shorten
-from .model import GraphModel
 from .picture import DATA, GROUP, STATE_NUMBER, Node, Picture
 from .style import LINE, LOOKS, TEXT
+
+if TYPE_CHECKING:
+    from .model import GraphModel
 
 _WIDTH, _HEIGHT = 920.0, 400.0  # of the graph itself, at most
 _LARGEST = 1.3  # zoom of a small graph

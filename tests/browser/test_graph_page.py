@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +19,11 @@ from raykernel.runtime.events import (
     EventBatch,
     TaskInfo,
 )
-from raykernel.widgets import graph, svg
+from raykernel.widgets import modules, svg
 from raykernel.widgets.model import GraphModel
 from raykernel.widgets.picture import SIZES
 from raykernel.widgets.style import LOOKS
 from tests.browser.lab import browsing
-
-HERE = Path(graph.__file__).parent
 
 #: A model with anywidget's interface that records what the module sends.
 SETUP = """
@@ -87,11 +84,11 @@ def pipeline(n: int = 4, state: str = WAITING) -> list[TaskInfo]:
 
 def load(page: Page, model: GraphModel, *, frames: bool = False) -> None:
     """A page with the module and a model, nothing drawn yet."""
-    css = (HERE / "graph.css").read_text()
+    css = modules.styles()
     page.set_content(f"<style>{css}</style><body style='height:3000px'><main></main></body>")
     table = {"looks": LOOKS, "sizes": SIZES}
     state = {"view_id": "v1", "snapshot": model.snapshot(), "style_table": table}
-    page.evaluate(SETUP, [(HERE / "graph.js").read_text(), state, frames])
+    page.evaluate(SETUP, [modules.bundle("graph.js"), state, frames])
 
 
 def draw(page: Page, model: GraphModel, *, frames: bool = False) -> None:

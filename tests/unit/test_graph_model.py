@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykernel.runtime.engines.fake import FakeEngine
 from raykernel.runtime.events import (
     ACTOR,
     CALL,
@@ -22,7 +24,9 @@ from raykernel.runtime.events import (
     EventBatch,
     TaskInfo,
 )
+from raykernel.widgets.members import pack
 from raykernel.widgets.model import GraphModel
+from raykernel.widgets.subject import reply
 
 
 def task(name: str, state: str = WAITING, *deps: str, **more: Any) -> TaskInfo:
@@ -57,7 +61,22 @@ class Viewer:
                 old[0][2] = edge[2]
             else:
                 edges.append(edge)
+        for group, (count, columns, told) in delta.pop("cells").items():
+            if isinstance(told, list):
+                states = unpack(self.state["open"][group])
+                states += [0] * (count - len(states))
+                for place, state in zip(told[::2], told[1::2], strict=True):
+                    states[place] = state
+                told = pack(bytes(states))
+            self.state["open"][group] = [count, columns, told]
         self.state.update(delta)
+
+
+def unpack(told: list[Any]) -> list[int]:
+    """The states of an unfolded card's tasks."""
+    count, _, packed = told
+    halves = [half for byte in base64.b64decode(packed) for half in (byte >> 4, byte & 15)]
+    return halves[:count]
 
 
 def test_edges_follow_data_and_parents() -> None:
@@ -168,6 +187,8 @@ def test_deltas_add_up_to_the_snapshot_and_counts_to_the_truth(
             for name, state in newest.items()
         ]
         feed(model, *tasks)
+        if batch and batch[0][0] == 0:
+            model.answer({"ask": "unfold", "group": len(model.groups.nodes) - 1}, None)
         delta = model.delta()
         if delta is None:
             viewer = Viewer(model.snapshot())
@@ -180,3 +201,47 @@ def test_deltas_add_up_to_the_snapshot_and_counts_to_the_truth(
     for state in (viewer.state, whole):
         state["edges"].sort()
     assert viewer.state == whole
+
+
+def test_an_unfolded_card_shows_each_task_in_order_and_answers_for_it() -> None:
+    model, engine = GraphModel(limit=2), FakeEngine()
+    tasks = [
+        task("load0", FINISHED),
+        task("load1", RUNNING, taken=3),
+        task("use0", WAITING, "load1"),
+    ]
+    for each in tasks:
+        engine.put_task(each)
+    feed(model, *tasks)
+    assert model.snapshot()["open"] == {}
+    assert reply(model, {"ask": "unfold", "group": -1, "number": 7}, engine) == {"reply": 7}
+    assert [unpack(told) for told in model.snapshot()["open"].values()] == [[3, 2], [0]]
+    feed(model, task("load1", FAILED, taken=3))
+    delta = model.delta()
+    assert delta is not None
+    assert unpack(delta["cells"]["0"]) == [3, 4]
+
+    told = reply(model, {"ask": "task", "group": 1, "cell": 0}, engine)
+    assert (told["id"], told["inputs"]) == ("use0", [[0, 1]])
+    assert reply(model, {"ask": "task", "group": 0, "cell": 1}, engine)["taken"] == 3
+    assert "no such task" in reply(model, {"ask": "task", "group": 0, "cell": 9}, engine)["refused"]
+    assert "ended" in reply(model, {"ask": "task", "id": "load0"}, None)["refused"]
+    assert reply(model, {"ask": "find", "text": "Failed"}, engine)["found"] == [[0, 1]]
+    assert "dance" in reply(model, {"ask": "dance"}, engine)["refused"]
+
+    model.answer({"ask": "fold", "group": 0}, engine)
+    assert list(model.snapshot()["open"]) == ["1"]
+
+
+def test_a_depth_leaves_out_what_deeper_tasks_submitted() -> None:
+    family = [
+        task("a0"),
+        task("b0", parent="a0"),
+        task("c0", parent="b0"),
+        task("x0", parent="gone"),
+    ]
+    for depth, seen in ((1, 1), (2, 2), (3, 3)):
+        model = GraphModel(depth=depth)
+        feed(model, *family)
+        assert model.total == seen
+        assert not feed(model, task("c0", RUNNING, parent="b0")) or depth == 3

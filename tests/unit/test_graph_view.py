@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raykernel.runtime.engines.fake import FakeEngine
 from raykernel.runtime.events import FAILED, FINISHED, RUNNING, TaskInfo
-from raykernel.widgets import graph
-from raykernel.widgets.graph import IDLE, REFRESH_EVERY, SNAPSHOT_EVERY, WIDGET, GraphView
+from raykernel.widgets import modules, view
+from raykernel.widgets.graph import GraphView
 from raykernel.widgets.pump import Step
+from raykernel.widgets.view import IDLE, REFRESH_EVERY, SNAPSHOT_EVERY, WIDGET
 
 STATIC = {"image/svg+xml", "text/html", "text/plain"}
 
@@ -73,7 +73,7 @@ class Desk:
 def desk() -> Iterator[Desk]:
     desk = Desk()
     yield desk
-    graph.close_all()
+    view.close_all()
     desk.view.close()
 
 
@@ -175,15 +175,15 @@ def test_a_session_that_is_gone_closes_the_view(desk: Desk) -> None:
     desk.engine.query = gone  # type: ignore[method-assign]
     desk.view._cell_ended()
     assert desk.forms() == ["live", "static"]
-    assert graph._open == {}
+    assert view._open == {}
 
 
 def test_the_browser_gets_deltas_between_snapshots(desk: Desk) -> None:
     desk.view.show()
     desk.task("f1")
-    desk.at(0.0)
-    desk.task("f2")
     desk.at(0.2)
+    desk.task("f2")
+    desk.at(0.4)
     assert [len(message["nodes"]) for message in desk.sent] == [1, 1]
     assert desk.sent[1]["base"] == desk.sent[0]["version"]
     desk.task("f3")
@@ -243,7 +243,7 @@ def test_showing_another_ends_the_first(desk: Desk) -> None:
     other.show()
     elsewhere.show()
     assert desk.forms() == ["live", "static", "live", "live"]
-    assert set(graph._open.values()) == {other, elsewhere}
+    assert set(view._open.values()) == {other, elsewhere}
     other.show()
     assert desk.forms()[-1] == "live"
     assert len(desk.engine._sinks) == 2
@@ -256,7 +256,38 @@ def test_text_needs_no_display(desk: Desk) -> None:
 
 
 def test_the_module_and_its_style_are_sent_along(desk: Desk) -> None:
-    here = Path(graph.__file__).parent
     state = desk.view.get_state()
-    assert state["_esm"] == (here / "graph.js").read_text()
-    assert state["_css"] == (here / "graph.css").read_text()
+    assert state["_esm"] == modules.bundle("graph.js")
+    assert state["_css"] == modules.styles()
+
+
+def test_what_is_sent_is_bounded(desk: Desk) -> None:
+    """Many small tasks a second: the browser gets no more bytes a second than is allowed."""
+    desk.view.show()
+    sizes = []
+    for n in range(100):  # ten seconds, 2,000 tasks a second
+        for m in range(200):
+            desk.engine.put_task(TaskInfo(f"{n}.{m}", f"function {m}", state=FINISHED))
+        desk.engine.put_task(TaskInfo("runs", "runs", state=RUNNING))
+        desk.engine.flush()
+        before = desk.view._sent_snapshot
+        desk.at(n / 10)
+        sizes += [len(json.dumps(message)) for message in desk.sent]
+        desk.sent.clear()
+        if desk.view._sent_snapshot != before:
+            sizes.append(len(json.dumps(desk.view.snapshot)))
+    assert sum(sizes) / 10 <= 200 * 1024
+
+
+def test_before_a_session_the_view_waits_and_fills_when_one_starts() -> None:
+    desk = Desk()
+    desk.view.close()
+    waiting = GraphView(None, publish=desk.publish, pump=HandPump, clock=lambda: desk.now)
+    waiting.show()
+    assert desk.forms() == ["live"]
+    desk.task("f1")
+    view.session_changed(desk.engine)
+    assert len(waiting.snapshot["nodes"]) == 1
+    view.session_changed(None)
+    assert desk.forms() == ["live", "static"]
+    assert view._open == {}

@@ -1,0 +1,86 @@
+// Where views live: in the widget's own place, and over the static form that a saved file shows.
+
+/** What anywidget wants of a module: `makeStore(model)` and `makeView(store)` draw the view. */
+export function widget(makeStore, makeView) {
+  return {
+    initialize({ model }) {
+      const store = makeStore(model);
+      model.send({ hello: "model" });
+      const leave = inhabit(store, makeView);
+      return () => {
+        leave();
+        store.release();
+      };
+    },
+
+    render({ model, el }) {
+      const store = makeStore(model);
+      const view = makeView(store);
+      el.append(view.root);
+      // In these pages outputs share one document with the widgets: see inhabit.
+      const lab = document.querySelector(".jp-Notebook, .jp-CodeConsole");
+      model.send({ hello: lab ? "in place" : "view" });
+      return () => {
+        view.destroy();
+        store.release();
+      };
+    },
+  };
+}
+
+/** Draw the live view over every static form of this view, now and later in this page. */
+function inhabit(store, makeView) {
+  const selector = `[data-raykernel-view="${CSS.escape(store.id)}"]`;
+  const homes = new Map();
+  const settle = (home) => {
+    if (homes.has(home)) return;
+    let view = null;
+    for (const [left, tenant] of homes) {
+      if (left.isConnected) continue;
+      homes.delete(left);
+      if (view) tenant.destroy();
+      else view = tenant; // moves as it is: nothing flickers when an output is updated
+    }
+    view = view || makeView(store);
+    homes.set(home, view);
+    home.classList.add("rk-inhabited");
+    home.append(view.root);
+    view.refocus?.();
+    store.model.send({ hello: "in place" });
+  };
+  const search = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return;
+    if (node.matches(selector)) settle(node);
+    for (const home of node.querySelectorAll(selector)) settle(home);
+  };
+  const observer = new MutationObserver((records) => {
+    for (const record of records) record.addedNodes.forEach(search);
+  });
+  observer.observe(document.body, { childList: true, subtree: true });
+  search(document.body);
+  return () => {
+    observer.disconnect();
+    for (const [home, view] of homes) {
+      view.destroy();
+      home.classList.remove("rk-inhabited");
+    }
+  };
+}
+
+/** Remembers what had the focus, as a move to another place in the page takes it away. */
+export class Focus {
+  constructor(root) {
+    this.last = null;
+    this.blurred = Infinity;
+    root.addEventListener("focusin", (event) => {
+      this.last = event.target;
+      this.blurred = Infinity;
+    });
+    root.addEventListener("focusout", () => { this.blurred = performance.now(); });
+  }
+
+  restore() {
+    const lost = this.last && document.activeElement === document.body;
+    if (lost && !(performance.now() - this.blurred > 100)) this.last.focus({ preventScroll: true });
+  }
+}
