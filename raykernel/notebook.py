@@ -71,6 +71,9 @@ class Notebook:
 
     def unload(self) -> None:
         self._session(None)
+        views = _views()
+        if views is not None:
+            views.close_all()
         while self._undo:
             self._undo.pop()()
 
@@ -79,9 +82,9 @@ class Notebook:
         reporter, self.reporter = self.reporter, None
         if reporter is not None:
             reporter.close()
-            graphs = sys.modules.get("raykernel.widgets.graph")
-            if graphs is not None:  # only if a graph was ever shown
-                graphs.close_all()
+        views = _views()
+        if views is not None:
+            views.session_changed(engine)
         if engine is None:
             self.flags = {}
         else:
@@ -98,3 +101,8 @@ class Notebook:
     def _cell_ended(self, cell: Cell, interrupted: bool) -> None:
         if self.reporter is not None:
             self.reporter.cell_ended(cell, interrupted)
+
+
+def _views() -> ModuleType | None:
+    """The module of the live views, if one was ever shown."""
+    return sys.modules.get("raykernel.widgets.view")

@@ -4,43 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
-
 from raykernel.magic_options import parser
 
-from .command import NO_SESSION, Command
+from .command import Command
+from .showing import cell_of, cell_option, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
 
 
 def _parser() -> Any:
-    made = parser("ray graph", "Show the graph of tasks, live.")
+    made = parser(
+        "ray graph", "Show the graph of tasks, live. Before there is a session it waits for one."
+    )
+    cell_option(made)
     made.add_argument(
-        "--cell", type=int, metavar="N", help="only the tasks of the cell that ran as In[N]"
+        "--depth",
+        type=_depth,
+        metavar="N",
+        help="leave out what tasks deeper than that submit (1: only what cells submit themselves)",
     )
     return made
 
 
+def _depth(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+_depth.__name__ = "depth"  # as argparse names it in "invalid depth value: 'x'"
+
+
 def _graph(notebook: Notebook, args: Any) -> None:
-    engine = notebook.api.engine()
-    if engine is None:
-        print(NO_SESSION)
-        return
-    cell = ""
-    if args.cell is not None:
-        found = notebook.cells.numbered(args.cell)
-        if found is None:
-            raise UsageError(f"%ray graph: no cell ran as In[{args.cell}] since %load_ext.")
-        cell = found.id
     from raykernel.widgets.graph import GraphView
 
-    view = GraphView(engine, cell)
-    if getattr(notebook.shell, "kernel", None) is None:
-        print(view.text())
-        view.close()
-    else:
-        view.show()
+    cell = cell_of(notebook, args, "graph")
+    show(notebook, lambda engine: GraphView(engine, cell, depth=args.depth))
 
 
 COMMANDS = (Command(_parser(), _graph),)
