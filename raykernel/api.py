@@ -653,28 +653,16 @@ def get_gpu_ids() -> list[int]:
 def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
     """What ran where and when, as Chrome trace events; written to `filename` if given.
 
-    The file loads in Perfetto and chrome://tracing. Times are in microseconds.
+    The file loads in Perfetto and chrome://tracing. Times are in microseconds. See util/trace.py.
     """
+    from raykernel.util import trace  # which imports this module's neighbours
+
     tasks: list[TaskInfo] = connected().query("tasks")
-    events = [_trace_event(t) for t in tasks if t.started and t.ended]
+    events = trace.events(tasks)
     if filename is None:
         return events
     Path(filename).write_text(json.dumps(events))
     return None
-
-
-def _trace_event(task: TaskInfo) -> dict[str, Any]:
-    return {
-        "cat": f"task::{task.name}",
-        "name": task.name,
-        "ph": "X",
-        "ts": task.started * 1e6,
-        "dur": (task.ended - task.started) * 1e6,
-        "pid": "127.0.0.1",
-        "tid": f"worker:{task.worker}",
-        "args": {"task_id": task.id, "state": task.state, "parent": task.parent,
-                 "cell": task.cell, "actor_id": task.actor},
-    }  # fmt: skip
 
 
 exit_actor = actors.exit_actor

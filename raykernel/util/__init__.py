@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raykernel.util.executor import RayExecutor
     from raykernel.util.helpers import as_completed, map_unordered
     from raykernel.util.named_actors import list_named_actors
+    from raykernel.util.plots import plot_timeline
     from raykernel.util.serialization import deregister_serializer, register_serializer
     from raykernel.util.state import list_tasks
 
@@ -38,6 +39,7 @@ _HOMES = {
     "list_named_actors": "named_actors",
     "list_tasks": "state",
     "map_unordered": "helpers",
+    "plot_timeline": "plots",
     "register_serializer": "serialization",
 }
 _MODULES = frozenset(
@@ -61,6 +63,7 @@ __all__ = [
     "map_unordered",
     "placement_group",
     "placement_group_table",
+    "plot_timeline",
     "register_serializer",
     "remove_placement_group",
 ]

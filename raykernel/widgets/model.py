@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime.events import FAILED, LIVE, STATES, EventBatch, TaskInfo
 
-from . import svg, tasktext
+from . import still, svg, tasktext
 from .members import Members
 from .picture import DATA, PARENT, STATE_NUMBER, GroupPicture, Picture, TaskPicture
 from .style import LOOKS
@@ -283,9 +283,7 @@ class GraphModel(Quiet):
 
     def headline(self) -> str:
         """`128 tasks: 4 running, 124 finished`"""
-        parts = [f"{n:,} {look['label']}" for n, look in zip(self.counts, LOOKS, strict=True) if n]
-        noun = "task" if self.total == 1 else "tasks"
-        return f"{self.total:,} {noun}" + (": " + ", ".join(parts) if parts else "")
+        return still.headline(self.counts, self.total)
 
     def functions(self) -> list[tuple[str, list[int]]]:
         """Each function with its tasks by state, in the order they were first seen."""

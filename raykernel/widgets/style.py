@@ -44,3 +44,9 @@ LOOKS: list[Look] = [_LOOKS[state] for state in STATES]
 
 TEXT = "#767c86"  # 4.2 : 1 on white, 4.5 : 1 on #111
 LINE = "#9aa1ab"
+
+#: Colours that tell functions apart in the timeline; none is a state's, and failures keep theirs.
+FUNCTIONS = [
+    *("#5b7fc4", "#8a6fc0", "#3f9490", "#b0894a", "#a8638f"),
+    *("#6f9152", "#7a7f8c", "#bb7a66", "#4d8fb0", "#9a8a3c"),
+]

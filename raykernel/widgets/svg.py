@@ -8,13 +8,12 @@
 * `image/svg+xml` for viewers that prefer it, and `text/plain`.
 
 Nothing in them runs. The background is transparent and the colours read on white and on black.
-A picture of more than `_MOST` characters is replaced by the one with a card per function, which
+A picture of more than `MOST` characters is replaced by the one with a card per function, which
 keeps each output under 200 KiB. Pure.
 """
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable
 from html import escape
@@ -24,6 +23,7 @@ from raykernel.runtime.events import CALL, STATES
 
 from .layout import CALL_SIZE, HEADER_CHARACTERS, Box, shorten
 from .picture import DATA, GROUP, STATE_NUMBER, Node, Picture
+from .still import MOST, frame, legend, marks
 from .style import LINE, LOOKS, TEXT
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _WIDTH, _HEIGHT = 920.0, 400.0  # of the graph itself, at most
 _LARGEST = 1.3  # zoom of a small graph
 _PAD = 14.0
 _LEGEND = 34.0
-_MOST = 60_000
 _EDGES = 240  # between cards; the heaviest
 _ROWS_LISTED = 40
 _FONT = "font-family='system-ui,-apple-system,Segoe UI,sans-serif'"
@@ -51,18 +50,12 @@ def bundle(model: GraphModel, view: str = "") -> dict[str, str]:
 
 def svg(model: GraphModel) -> str:
     drawn = _svg(model, model.picture)
-    return drawn if len(drawn) <= _MOST else _svg(model, model.groups)
+    return drawn if len(drawn) <= MOST else _svg(model, model.groups)
 
 
 def page(model: GraphModel, drawn: str, view: str = "") -> str:
-    address = "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
-    mark = f' data-raykernel-view="{escape(view)}"' if view else ""
-    alt = escape("Task graph of " + model.headline())
-    return (
-        f'<div class="raykernel-static"{mark}>'
-        f'<img alt="{alt}" src="{address}" style="max-width:100%;height:auto">'
-        f"<details><summary>{escape(model.headline())}</summary>{_table(model)}</details></div>"
-    )
+    words = model.headline()
+    return frame(view, f"Task graph of {words}", words, drawn, _table(model))
 
 
 def text(model: GraphModel) -> str:
@@ -122,8 +115,8 @@ def _svg(model: GraphModel, picture: Picture) -> str:
     """The drawing, the graph itself at most `_WIDTH` by `_HEIGHT`, above a legend."""
     area = _area(picture)
     zoom = min(_LARGEST, _WIDTH / area.w, _HEIGHT / area.h)
-    legend, legend_width = _legend(model)
-    width = max(area.w * zoom, legend_width) + 2 * _PAD
+    shown, shown_width = legend(model.counts, model.total)
+    width = max(area.w * zoom, shown_width) + 2 * _PAD
     top = _PAD + 6.0
     height = top + area.h * zoom + _LEGEND
     shift = f"translate({_PAD - area.x * zoom:.1f} {top - area.y * zoom:.1f})"
@@ -132,10 +125,10 @@ def _svg(model: GraphModel, picture: Picture) -> str:
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width:.0f}' height='{height:.0f}' "
         f"viewBox='0 0 {width:.0f} {height:.0f}' role='img' {_FONT} font-size='11' fill='{TEXT}'>"
-        f"<title>{words}</title><defs>{_marks()}</defs>"
+        f"<title>{words}</title><defs>{marks()}</defs>"
         f"<g transform='{shift}'><g transform='scale({zoom:.3f})'>{graph}</g>"
         f"{_headers(picture, zoom)}</g>"
-        f"<g transform='translate({_PAD} {height - 12:.0f})'>{legend}</g></svg>"
+        f"<g transform='translate({_PAD} {height - 12:.0f})'>{shown}</g></svg>"
     )
 
 
@@ -147,30 +140,6 @@ def _area(picture: Picture) -> Box:
     x, y = min(box.x for box in boxes), min(box.y for box in boxes)
     right, bottom = max(box.right for box in boxes), max(box.y + box.h for box in boxes)
     return Box(x, y, right - x, bottom - y)
-
-
-def _marks() -> str:
-    """One drawing for each state, used by every node in that state."""
-    drawn = []
-    for number, look in enumerate(LOOKS):
-        if look["filled"]:
-            box = f"<rect width='22' height='22' rx='6' fill='{look['color']}'/>"
-            line = "#fff"
-        else:
-            box = (
-                "<rect x='1' y='1' width='20' height='20' rx='5' "
-                f"fill='{look['color']}' fill-opacity='.12' stroke='{look['color']}' "
-                "stroke-width='2'/>"
-            )
-            line = look["color"]
-        # A dot is a line of no length: it takes a wide pen.
-        pen = "6" if look["mark"].endswith("h.01") else "2.2"
-        path = (
-            f"<path d='{look['mark']}' fill='none' stroke='{line}' stroke-width='{pen}' "
-            "stroke-linecap='round' stroke-linejoin='round'/>"
-        )
-        drawn.append(f"<g id='rk{number}'>{box}{path if look['mark'] else ''}</g>")
-    return "".join(drawn)
 
 
 def _nodes(picture: Picture) -> Iterable[str]:
@@ -271,18 +240,3 @@ def _headers(picture: Picture, zoom: float) -> str:
             drawn += f"<text x='{at:.1f}' y='{y * zoom + 4:.1f}'>{escape(short)}</text>"
             free = at + len(short) * 6.6
     return drawn
-
-
-def _legend(model: GraphModel) -> tuple[str, float]:
-    drawn, x = "", 0.0
-    if not model.total:
-        return "<text>No tasks yet</text>", 80.0
-    for number, count in enumerate(model.counts):
-        if count:
-            label = f"{count:,} {LOOKS[number]['label']}"
-            drawn += (
-                f"<use href='#rk{number}' transform='translate({x:.0f} -10)scale(.55)'/>"
-                f"<text x='{x + 17:.0f}' y='0'>{label}</text>"
-            )
-            x += 17 + len(label) * 6.2 + 16
-    return drawn, x

@@ -200,7 +200,8 @@ def test_help_shows_the_options(
         ("%ray start -n many", "invalid number value: 'many'"),
         ("%ray start -n -1", "-n"),
         ("%ray start --workers 3", "unrecognized arguments: --workers 3"),
-        ("%ray timeline", "FILE"),
+        ("%ray timeline trace.json --cell 1", "whole session"),
+        ("%ray graph --depth 0", "invalid depth"),
     ],
 )
 def test_mistakes_are_named(shell: InteractiveShell, api: FakeApi, line: str, message: str) -> None:

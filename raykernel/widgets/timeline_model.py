@@ -1,0 +1,346 @@
+"""When each task waited, ran and moved data, lane by lane: the model behind the timeline.
+
+A lane is a worker process, or an actor, whose calls may overlap and then take several rows. A bar
+is what a lane did for one task:
+
+    submitted      ready      started   called          returned   ended
+        | arguments  | a worker  | loading | the function   | storing |
+        '---- waiting -----------'---------- the bar -----------------'
+
+Many bars come at once when tasks are tiny. Of a batch with more than `CROWD` of them those that
+follow each other closely in a lane are drawn as one bar with a count, so that neither memory nor
+what is sent grows with the tasks' number. The newest `KEPT` bars are kept, the newest `TOLD` are
+in a snapshot; a page that was opened later asks for older ones page by page.
+
+Times travel as whole microseconds after `origin`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from raykernel.runtime.events import (
+    ACTOR,
+    CALL,
+    FINISHED,
+    LIVE,
+    READY,
+    STATES,
+    WAITING,
+    EventBatch,
+    TaskInfo,
+)
+
+from . import tasktext, timeline_svg
+from .picture import STATE_NUMBER, class_of
+from .subject import Quiet, Refused
+
+if TYPE_CHECKING:
+    from raykernel.runtime.engines.base import Engine
+
+KEPT = 20_000
+TOLD = 1_500
+PAGE = 2_000
+CROWD = 300
+CLOSE = 10_000  # microseconds that a bar of several tasks spans at most
+SAMPLES = 1_200  # of how many tasks were waiting
+ROWS = 8  # of an actor with overlapping calls
+SEVERAL = "several functions"
+
+# places in a bar
+LANE, ROW, NAME, STATE, COUNT, START, WAITED, QUEUED, LOADED, RAN, STORED = range(11)
+RUNS = -1  # in place of RAN: it has not ended
+
+_PENDING = {STATE_NUMBER[WAITING], STATE_NUMBER[READY]}
+
+
+class Lane:
+    def __init__(self, label: str, kind: str) -> None:
+        self.label = label
+        self.kind = kind  # "worker" | "actor"
+        self.free = [0]  # by row: when its last bar ended, in microseconds
+        self.tasks = 0
+        self.busy = 0  # microseconds
+
+    def row(self, start: int) -> int:
+        """The first row that is free then; a worker has but one."""
+        if self.kind == "worker":
+            return 0
+        for number, free in enumerate(self.free):
+            if free <= start:
+                return number
+        if len(self.free) < ROWS:
+            self.free.append(0)
+        return len(self.free) - 1
+
+
+class TimelineModel(Quiet):
+    kind = "timeline"
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.version = 0
+        self.total = 0
+        self.counts = [0] * len(STATES)
+        self.origin = 0.0
+        self.time = 0.0
+        self.lanes: list[Lane] = []
+        self.names: list[str] = []
+        self.bars: dict[int, list[int]] = {}  # by number, oldest first
+        self.samples: deque[list[int]] = deque(maxlen=SAMPLES)  # [when, waiting, running]
+        self._kept = kept
+        self._next = 0
+        self._ids: dict[int, str] = {}  # of bars of one task
+        self._lane_of: dict[str, int] = {}
+        self._name_of: dict[str, int] = {}
+        self._live: dict[str, tuple[int, int]] = {}  # task -> state, number of its bar or -1
+        self._over: dict[str, None] = {}  # ended tasks that may be told of again
+        self._changed: dict[int, None] = {}
+        self._told = -1
+
+    @property
+    def live(self) -> int:
+        return len(self._live)
+
+    def apply(self, batch: EventBatch) -> bool:
+        self.time = max(self.time, batch.time)
+        changed = self._fold(batch.tasks)
+        if self.origin and (changed or self._live):
+            waiting = sum(self.counts[number] for number in _PENDING)
+            running = self.counts[2]
+            if not self.samples or self.samples[-1][1:] != [waiting, running]:
+                self.samples.append([self._us(self.time), waiting, running])
+        return changed
+
+    def merge(self, tasks: Iterable[TaskInfo]) -> bool:
+        fresh = []
+        for task in tasks:
+            state = STATE_NUMBER[task.state]
+            known = self._live.get(task.id)
+            if known is None or min(state, 3) >= known[0]:
+                fresh.append(task)
+        if not self.samples:
+            self._recall_samples(fresh)
+        return self._fold(fresh)
+
+    def _fold(self, tasks: list[TaskInfo]) -> bool:
+        ended: list[tuple[TaskInfo, int]] = []
+        changed = False
+        for task in sorted(tasks, key=_begin):
+            if not self.origin:
+                self.origin = task.submitted or task.started or self.time
+            state = STATE_NUMBER[task.state]
+            known = self._live.get(task.id)
+            if known is None:
+                if task.id in self._over and task.state not in LIVE:
+                    continue
+                if self._over.pop(task.id, 0) == 0:
+                    self.total += 1
+                    self.counts[state] += 1
+            elif known[0] != state:
+                self.counts[known[0]] -= 1
+                self.counts[state] += 1
+            number = known[1] if known is not None else -1
+            changed = changed or known is None or known[0] != state
+            if task.state in LIVE:
+                if task.started and task.worker and number < 0:
+                    number = self._add(self._bar(task), task.id)
+                    changed = True
+                self._live[task.id] = (state, number)
+            else:
+                self._live.pop(task.id, None)
+                self._over[task.id] = None
+                if task.started and task.worker:
+                    ended.append((task, number))
+        self._end(ended)
+        while len(self._over) > self._kept:
+            del self._over[next(iter(self._over))]
+        if changed:
+            self.version += 1
+        return changed
+
+    # -- bars ----------------------------------------------------------------------------------
+
+    def _end(self, ended: list[tuple[TaskInfo, int]]) -> None:
+        crowded = len(ended) > CROWD
+        last: dict[int, int] = {}  # lane -> number of the bar that may grow
+        for task, number in ended:
+            bar = self._bar(task)
+            lane = self.lanes[bar[LANE]]
+            lane.tasks += 1
+            lane.busy += bar[LOADED] + bar[RAN] + bar[STORED]
+            if number >= 0:
+                if number in self.bars:
+                    bar[ROW] = self.bars[number][ROW]
+                    self.bars[number] = bar
+                    self._changed[number] = None
+            elif crowded and task.state == FINISHED and self._grow(last, bar):
+                continue
+            else:
+                number = self._add(bar, task.id)
+                last[bar[LANE]] = number
+            end = bar[START] + bar[LOADED] + bar[RAN] + bar[STORED]
+            lane.free[bar[ROW]] = max(lane.free[bar[ROW]], end)
+
+    def _grow(self, last: dict[int, int], bar: list[int]) -> bool:
+        """Make the lane's last bar stand for this task too, if it is close enough."""
+        number = last.get(bar[LANE], -1)
+        before = self.bars.get(number)
+        if before is None or before[STATE] != bar[STATE]:
+            return False
+        end = bar[START] + bar[LOADED] + bar[RAN] + bar[STORED]
+        if end - before[START] > CLOSE:
+            return False
+        before[COUNT] += 1
+        before[LOADED] = before[STORED] = 0
+        before[RAN] = max(before[RAN], end - before[START])
+        if before[NAME] != bar[NAME]:
+            before[NAME] = self._name(SEVERAL)
+        self._ids.pop(number, None)
+        return True
+
+    def _add(self, bar: list[int], task: str) -> int:
+        number = self._next
+        self._next += 1
+        lane = self.lanes[bar[LANE]]
+        bar[ROW] = lane.row(bar[START])
+        if bar[RAN] == RUNS:
+            lane.free[bar[ROW]] = 1 << 60
+        self.bars[number] = bar
+        self._ids[number] = task
+        self._changed[number] = None
+        if len(self.bars) > self._kept:
+            oldest = next(iter(self.bars))
+            del self.bars[oldest]
+            self._ids.pop(oldest, None)
+            self._changed.pop(oldest, None)
+        return number
+
+    def _bar(self, task: TaskInfo) -> list[int]:
+        started = task.started
+        called = task.called or started
+        ended = task.ended
+        returned = min(task.returned or ended, ended) if ended else 0.0
+        submitted = min(task.submitted or started, started)
+        ready = min(task.ready or submitted, started)
+        runs = task.state in LIVE
+        return [
+            self._lane(task), 0, self._name(task.name), STATE_NUMBER[task.state], 1,
+            self._us(started),
+            _span(submitted, ready),
+            _span(ready, started),
+            _span(started, called),
+            RUNS if runs else _span(called, returned),
+            0 if runs else _span(returned, ended),
+        ]  # fmt: skip
+
+    def _lane(self, task: TaskInfo) -> int:
+        actor = task.actor if task.kind in (ACTOR, CALL) else ""
+        key = actor or task.worker
+        lane = self._lane_of.get(key)
+        if lane is None:
+            label = class_of(task) if actor else f"worker {task.worker}"
+            lane = self._lane_of[key] = len(self.lanes)
+            self.lanes.append(Lane(label, "actor" if actor else "worker"))
+        return lane
+
+    def _name(self, name: str) -> int:
+        number = self._name_of.get(name)
+        if number is None:
+            number = self._name_of[name] = len(self.names)
+            self.names.append(name)
+        return number
+
+    def _us(self, moment: float) -> int:
+        return round((moment - self.origin) * 1e6)
+
+    def _recall_samples(self, tasks: list[TaskInfo]) -> None:
+        """How many waited and ran, from what the tasks say of themselves."""
+        if not tasks:
+            return
+        self.origin = self.origin or min(_begin(task) for task in tasks)
+        steps: dict[int, list[int]] = {}
+        for task in tasks:
+            begin = task.started or task.ended
+            for moment, waiting, running in (
+                (task.submitted, 1, 0),
+                (begin, -1, 1 if task.started else 0),
+                (task.ended, 0, -1 if task.started else 0),
+            ):
+                if moment:
+                    step = steps.setdefault(self._us(moment), [0, 0])
+                    step[0] += waiting
+                    step[1] += running
+        every = max(1, len(steps) // (SAMPLES // 2))
+        waiting = running = 0
+        for n, when in enumerate(sorted(steps)):
+            waiting += steps[when][0]
+            running += steps[when][1]
+            if n % every == 0 or n == len(steps) - 1:
+                self.samples.append([when, max(0, waiting), max(0, running)])
+
+    # -- what viewers are told and ask -----------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        self._told = self.version
+        self._changed.clear()
+        newest = sorted(self.bars)[-TOLD:]
+        return {**self._numbers(), "bars": [[n, *self.bars[n]] for n in newest]}
+
+    def delta(self) -> dict[str, Any] | None:
+        if self._told < 0:
+            return None
+        base, self._told = self._told, self.version
+        changed, self._changed = self._changed, {}
+        if len(changed) > TOLD:
+            return None
+        told = [[n, *self.bars[n]] for n in changed if n in self.bars]
+        return {**self._numbers(), "base": base, "bars": told}
+
+    def _numbers(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "counts": list(self.counts),
+            "total": self.total,
+            "origin": self.origin,
+            "time": self._us(self.time) if self.origin else 0,
+            "lanes": [[lane.label, lane.kind, len(lane.free)] for lane in self.lanes],
+            "names": list(self.names),
+            "first": next(iter(self.bars), 0),
+            "samples": list(self.samples)[-200:],
+        }
+
+    def answer(self, question: dict[str, Any], engine: Engine | None) -> dict[str, Any]:
+        ask = question.get("ask")
+        if ask == "older":
+            before = int(question.get("before", 0))
+            older = [n for n in sorted(self.bars) if n < before][-PAGE:]
+            return {"bars": [[n, *self.bars[n]] for n in older]}
+        if ask in ("task", "log"):
+            task = self._ids.get(int(question.get("bar", -1)), str(question.get("id", "")))
+            if not task:
+                raise Refused("This bar stands for many tasks; zoom can't tell them apart.")
+            return tasktext.log(task, engine) if ask == "log" else tasktext.story(task, engine)
+        return super().answer(question, engine)
+
+    def bundle(self, view: str = "") -> dict[str, str]:
+        return timeline_svg.bundle(self, view)
+
+    def end(self) -> int:
+        """Where the timeline ends, in microseconds: the last bar's end, or now."""
+        ends = [_ends(bar) for bar in self.bars.values() if bar[RAN] != RUNS]
+        now = [self._us(self.time)] if self._live else []
+        return max([0, *ends, *now])
+
+
+def _ends(bar: list[int]) -> int:
+    return bar[START] + bar[LOADED] + bar[RAN] + bar[STORED]
+
+
+def _begin(task: TaskInfo) -> float:
+    return task.started or task.submitted
+
+
+def _span(begin: float, end: float) -> int:
+    return max(0, round((end - begin) * 1e6))

@@ -1,0 +1,141 @@
+"""When tasks ran: what the timeline keeps, tells its viewers and leaves in a file."""
+
+from __future__ import annotations
+
+import json
+
+from raykernel.runtime.engines.fake import FakeEngine
+from raykernel.runtime.events import (
+    ACTOR,
+    CALL,
+    FAILED,
+    FINISHED,
+    READY,
+    RUNNING,
+    EventBatch,
+    TaskInfo,
+)
+from raykernel.util import trace
+from raykernel.widgets.subject import reply
+from raykernel.widgets.timeline_model import TOLD, TimelineModel
+
+
+def ended(task_id: str, at: float, took: float = 1.0, **more: object) -> TaskInfo:
+    """Submitted half a second before its start."""
+    task = TaskInfo(task_id, task_id.rstrip("0123456789"), state=FINISHED, worker="7")
+    task.submitted, task.started, task.ended = at - 0.5, at, at + took
+    for field, value in more.items():
+        setattr(task, field, value)
+    return task
+
+
+def feed(model: TimelineModel, *tasks: TaskInfo, time: float = 0.0) -> bool:
+    return model.apply(EventBatch(list(tasks), time))
+
+
+def test_a_bar_has_a_tasks_whole_story() -> None:
+    model = TimelineModel()
+    task = ended("f1", 10.5, 2.0, ready=10.2, called=10.75, returned=12.25)
+    assert feed(model, task)
+    [bar] = model.snapshot()["bars"]
+    assert bar == [0, 0, 0, 0, 3, 1, 500_000, 200_000, 300_000, 250_000, 1_500_000, 250_000]
+    assert model.snapshot()["lanes"] == [["worker 7", "worker", 1]]
+    assert not feed(model, task), "told twice"
+    assert (model.total, model.live) == (1, 0)
+
+
+def test_a_running_task_has_an_open_bar_that_its_end_closes() -> None:
+    model = TimelineModel()
+    feed(model, TaskInfo("f1", "f", state=READY, submitted=1.0), time=1.0)
+    assert (model.snapshot()["bars"], model.live) == ([], 1)
+    feed(
+        model, TaskInfo("f1", "f", state=RUNNING, worker="7", submitted=1.0, started=2.0), time=2.1
+    )
+    delta = model.delta()
+    assert delta is not None
+    assert delta["bars"] == [[0, 0, 0, 0, 2, 1, 1_000_000, 0, 1_000_000, 0, -1, 0]]
+    assert delta["samples"] == [[0, 1, 0], [1_100_000, 0, 1]]
+    feed(model, ended("f1", 2.0, submitted=1.0, state=FAILED), time=3.1)
+    delta = model.delta()
+    assert delta is not None
+    assert [(row[0], row[4], row[10]) for row in delta["bars"]] == [(0, 4, 1_000_000)]
+    assert model.counts == [0, 0, 0, 0, 1, 0]
+
+
+def test_an_actors_overlapping_calls_take_rows_and_a_workers_tasks_do_not() -> None:
+    model = TimelineModel()
+    calls = [
+        ended(f"c{n}", 1.0 + n / 4, kind=CALL, actor="A", name="Counter.add", worker="8")
+        for n in range(3)
+    ]
+    made = ended("a", 0.6, 0.1, kind=ACTOR, name="Counter.__init__", actor="A", worker="8")
+    feed(model, made, *calls, ended("f1", 1.0), ended("f2", 1.5))
+    assert [lane[:2] for lane in model.snapshot()["lanes"]] == [
+        ["Counter", "actor"],
+        ["worker 7", "worker"],
+    ]
+    rows = [(bar[1], bar[2]) for bar in model.snapshot()["bars"]]
+    assert sorted(rows) == [(0, 0), (0, 0), (0, 1), (0, 2), (1, 0), (1, 0)]
+
+
+def test_a_crowd_of_tiny_tasks_is_drawn_as_few_bars_that_count_them() -> None:
+    model = TimelineModel()
+    feed(model, *(ended(f"f{n}", 1.0 + n * 1e-4, 1e-4) for n in range(5_000)))
+    snapshot = model.snapshot()
+    assert sum(bar[5] for bar in snapshot["bars"]) == model.total == 5_000
+    assert len(snapshot["bars"]) <= 60
+    assert model.lanes[0].tasks == 5_000
+
+
+def test_memory_and_messages_are_bounded_and_older_bars_come_page_by_page() -> None:
+    model = TimelineModel(kept=4_000)
+    for n in range(5_000):
+        feed(model, ended(f"f{n}", 1.0 + n))
+    snapshot = model.snapshot()
+    assert (len(model.bars), len(snapshot["bars"]), snapshot["first"]) == (4_000, TOLD, 1_000)
+    assert len(json.dumps(snapshot)) < 200 * 1024
+    have = snapshot["bars"][0][0]
+    while have > snapshot["first"]:
+        told = reply(model, {"ask": "older", "before": have}, None)["bars"]
+        assert told[-1][0] == have - 1
+        have = told[0][0]
+    for form in model.bundle("v").values():
+        assert len(form) < 200 * 1024
+
+
+def test_a_bar_answers_for_its_task() -> None:
+    model, engine = TimelineModel(), FakeEngine()
+    task = ended("f1", 1.0, taken=5)
+    engine.put_task(task)
+    feed(model, task)
+    assert reply(model, {"ask": "task", "bar": 0}, engine)["taken"] == 5
+    assert "many tasks" in reply(model, {"ask": "task", "bar": 9}, engine)["refused"]
+
+
+def test_it_reads_as_text_and_as_a_picture() -> None:
+    model = TimelineModel()
+    assert model.bundle()["text/plain"].startswith("timeline, 0 tasks")
+    feed(model, ended("<f>1", 1.0, 2.0), ended("g1", 3.0, 1.0, worker="8", state=FAILED))
+    words = model.bundle()["text/plain"]
+    assert "2 tasks: 1 finished, 1 failed, 3 s" in words
+    assert "worker 7       1 tasks   67 % busy" in words
+    assert "g: 1 task, 1 s each, waited 500 ms" in words
+    html = model.bundle("view")["text/html"]
+    assert 'data-raykernel-view="view"' in html
+    assert "&lt;f&gt;" in html
+    assert "<f>" not in html
+
+
+def test_the_trace_nests_a_tasks_parts_and_tells_what_waited() -> None:
+    task = ended("f1", 10.5, 2.0, ready=10.25, called=10.75, returned=12.25, taken=5, made=6)
+    events = trace.events([TaskInfo("x", "x", state=RUNNING, started=1.0), task])
+    slices = [(e["name"], e["ts"] - 10e6, e["dur"]) for e in events if e["ph"] == "X"]
+    assert slices == [
+        ("f", 500_000, 2_000_000),
+        ("task:deserialize_arguments", 500_000, 250_000),
+        ("task:execute", 750_000, 1_500_000),
+        ("task:store_outputs", 2_250_000, 250_000),
+    ]
+    waits = [(e["ph"], e["ts"] - 10e6) for e in events if e["cat"] == "wait"]
+    assert waits == [("b", 0), ("e", 250_000), ("b", 250_000), ("e", 500_000)]
+    json.dumps(events)
