@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
 from raykernel import options as opts
-from raykernel.calling import Signature, full_name, pack, pack_code
+from raykernel import redefinition
+from raykernel.calling import Signature, full_name, pack
 from raykernel.exceptions import (
     ActorAlreadyExistsError,
     ActorClassInheritanceException,
     AsyncioActorExit,
     PendingCallsLimitExceeded,
 )
+from raykernel.exported import Exported
 from raykernel.ids import ActorID
 from raykernel.refs import ObjectRef
 from raykernel.remote import make_refs, result_ids
@@ -100,11 +102,13 @@ class MethodInfo:
 class Meta:
     """What all handles to an actor share: its class's name and methods."""
 
-    __slots__ = ("class_name", "max_pending", "methods", "module", "retries", "stream_cap")
+    __slots__ = (
+        "class_name", "definition", "max_pending", "methods", "module", "retries", "stream_cap",
+    )  # fmt: skip
 
     def __init__(
         self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int,
-        max_pending: int, stream_cap: int,
+        max_pending: int, stream_cap: int, definition: bytes = b"",
     ) -> None:  # fmt: skip
         self.class_name = class_name
         self.module = module
@@ -112,6 +116,7 @@ class Meta:
         self.retries = retries
         self.max_pending = max_pending  # -1: as many as you like
         self.stream_cap = stream_cap  # of all its streams together; 0: none
+        self.definition = definition  # of its class, where that may be defined again: a digest
 
 
 def _methods(cls: type) -> dict[str, MethodInfo]:
@@ -133,8 +138,7 @@ class ActorClass:
         opts.check(options, opts.ACTOR_OPTIONS, "actors")
         self._cls = cls
         self._options = options
-        self._key = os.urandom(16)
-        self._exported: Client | None = None
+        self._code = Exported(cls)
         functools.update_wrapper(self, cls, updated=())
 
     # looked at when they are needed: a class that refers to itself is not complete yet while its
@@ -218,7 +222,8 @@ class ActorClass:
         retries = options.get("max_task_retries") or 0
         pending = options.get("max_pending_calls") or -1
         cap = options.get("_actor_generator_backpressure_num_objects") or 0
-        meta = Meta(name, self._cls.__module__, self._methods, retries, pending, cap)
+        definition = redefinition.digest(self._cls) if redefinition.epoch else b""
+        meta = Meta(name, self._cls.__module__, self._methods, retries, pending, cap, definition)
         actor_id = client.ids.actor()
         namespace = options.get("namespace") or engine.namespace
         actor_name = options.get("name") or ""
@@ -250,8 +255,8 @@ class ActorClass:
         options: dict[str, Any], meta: Meta, namespace: str,
     ) -> None:  # fmt: skip
         client: Client = engine.client
-        if self._exported is not client:
-            self._export(client)
+        if self._code.client is not client or self._code.epoch != redefinition.epoch:
+            self._code.send(client)
         name = self._cls.__name__
         packed = pack(client, f"{full_name(self._cls)}.__init__", args, kwargs)
         groups = options.get("concurrency_groups") or {}
@@ -285,7 +290,7 @@ class ActorClass:
         client.post(
             m.TaskSpec(
                 client.ids.task(),
-                self._key,
+                self._code.key,
                 name,
                 packed.args,
                 packed.deps,
@@ -306,17 +311,13 @@ class ActorClass:
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
 
-    def _export(self, client: Client) -> None:
-        payload, contained = pack_code(self._cls)
-        client.register_function(self._key, self._cls.__name__, payload, contained)
-        self._exported = client
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"cls": self._cls, "options": self._options, "key": self._key}
+        return {"code": self._code, "options": self._options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        ActorClass.__init__(self, state["cls"], state["options"])
-        self._key = state["key"]
+        self._code = state["code"]
+        ActorClass.__init__(self, self._code.thing, state["options"])
+        self._code = state["code"]
 
     def __repr__(self) -> str:
         return f"ActorClass({self._cls.__name__})"
@@ -361,6 +362,7 @@ class ActorHandle:
         self._meta = meta
         self._ref = ref
         self._client = client
+        self._epoch = 0
 
     def __getattr__(self, name: str) -> ActorMethod:
         if name in {"_id", "_meta", "_ref", "_client"}:  # half-made, while it is unpickled
@@ -446,6 +448,9 @@ class ActorMethod:
                 f"{handle!r} is from a different cluster: its session is over, or this process is "
                 "not connected to it"
             )
+        if handle._epoch != redefinition.epoch:
+            handle._epoch = redefinition.epoch
+            _notice_older_class(handle)
         info.check(args, kwargs)
         returns, extra, options = info.returns, info.extra, info.options
         if self._options is not None:
@@ -499,6 +504,26 @@ class ActorMethod:
         if limit > 0 and returns:
             _count_call(client, handle._id, task)
         return refs
+
+
+_older: set[bytes] = set()  # actors of which the user was told
+
+
+def _notice_older_class(handle: ActorHandle) -> None:
+    """Say once of an actor that its class was defined again since."""
+    meta = handle._meta
+    if handle._id in _older or not redefinition.is_older(
+        meta.class_name, meta.module, meta.definition
+    ):
+        return
+    _older.add(handle._id)
+    variable = redefinition.name_of(handle) or "actor"
+    warnings.warn(
+        f"{handle!r} was made from an earlier definition of {meta.class_name} and keeps to it. "
+        f"For the one that holds now make another: "
+        f"`ray.kill({variable}); {variable} = {meta.class_name}.remote(...)`.",
+        stacklevel=4,
+    )
 
 
 def _capped(extra: m.TaskExtra | None, cap: int) -> m.TaskExtra:

@@ -13,14 +13,14 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from raykernel import capture
+from raykernel.captured import walk
 from raykernel.exceptions import ObjectStoreFullError
 from raykernel.refs import ObjectRef
 from raykernel.runtime.client import Client, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import serialize
 
-#: A function (with what it drags along) whose pickle is larger than this is refused.
-FUNCTION_LIMIT = 95 * 2**20
 _SOURCE_LIMIT = 1 << 20
 
 
@@ -158,33 +158,31 @@ def full_name(thing: Any) -> str:
     return f"{thing.__module__}.{getattr(thing, '__qualname__', thing.__name__)}"
 
 
-def pack_code(thing: Any) -> tuple[bytes, tuple[bytes, ...]]:
+def pack_code(client: Client, thing: Any) -> tuple[bytes, tuple[bytes, ...]]:
     """Pickle a function or class with the source of code that lies in no file.
 
-    Returns the bytes and the ids of the refs it closes over. Raises TypeError, ValueError.
+    Returns the bytes and the ids of the refs it closes over. Raises TypeError; ValueError if it
+    drags too much along.
     """
     is_class = inspect.isclass(thing)
+    payload = (thing, _sources(thing))
     try:
-        data = serialize((thing, _sources(thing)))
+        data = serialize(payload)
     except Exception as error:
         what = f"actor class {full_name(thing)}.__init__" if is_class else ""
         what = f"Could not serialize the {what or f'function {full_name(thing)}'}"
         raise TypeError(explain(what, thing)) from error
-    if data.size > FUNCTION_LIMIT:
+    if data.size > capture.warning:
         what = f"The actor {thing.__name__}" if is_class else ""
-        raise ValueError(
-            f"{what or f'The remote function {full_name(thing)}'} is too large "
-            f"({data.size / 2**20:.0f} MiB, and {FUNCTION_LIMIT / 2**20:.0f} MiB is the limit): it "
-            "drags large variables along. Put them with `ray.put` and pass the refs as arguments."
-        )
+        what = what or f"The remote function {full_name(thing)}"
+        data = capture.lighten(client, thing, payload, data, what)
     return data.to_bytes(), data.contained
 
 
 def _sources(thing: Any) -> dict[str, str]:
     """Source text by file name, for code that only exists in this process (a notebook's cells)."""
-    functions = [thing]
-    if inspect.isclass(thing):
-        functions = [f for f in vars(thing).values() if inspect.isfunction(f)]
+    things = [thing, *(captured.value for captured in walk(thing))]
+    functions = [f for f in things if inspect.isfunction(f)]
     names = {f.__code__.co_filename for f in functions if hasattr(f, "__code__")}
     found = {}
     for name in names:

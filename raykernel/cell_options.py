@@ -1,12 +1,46 @@
-"""The options of `%%remote`."""
+"""The options of `%%remote` and `%%task`: those of `@remote`, as far as they fit in a line."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from raykernel.magic_options import parse, parser
+from raykernel.magic_options import amount, count, count_or_ever, parse, parser, seconds
+
+#: What means something for functions only, and for classes only.
+FOR_FUNCTIONS = ("max_retries", "retry_exceptions", "num_returns", "timeout")
+FOR_CLASSES = (
+    "max_restarts", "max_task_retries", "max_concurrency", "lifetime", "namespace", "get_if_exists",
+)  # fmt: skip
+
+
+def _add_needs(made: MagicArgumentParser, who: str) -> None:
+    made.add_argument("-n", "--num-cpus", type=amount, metavar="CPUS", help=f"CPUs {who} needs")
+    made.add_argument("--num-gpus", type=amount, metavar="GPUS", help=f"GPUs {who} needs")
+
+
+def _add_limits(made: MagicArgumentParser, whose: str) -> None:
+    made.add_argument(
+        "--max-retries",
+        type=count_or_ever,
+        metavar="R",
+        help=f"how often {whose} task is tried again when its worker dies (-1: for ever)",
+    )
+    made.add_argument(
+        "--retry-exceptions",
+        action="store_true",
+        default=None,
+        help="try it again after an exception too",
+    )
+    made.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        help=f"seconds after which {whose} running task is cancelled, and its `get` raises "
+        "GetTimeoutError",
+    )
 
 
 def _remote_parser() -> MagicArgumentParser:
@@ -14,14 +48,39 @@ def _remote_parser() -> MagicArgumentParser:
         "%remote",
         "Make each top-level function of the cell a remote function and each class an actor class.",
     )
-    made.add_argument("-n", "--num-cpus", type=float, help="CPUs each task or actor needs")
-    made.add_argument("--num-gpus", type=float, help="GPUs each task or actor needs")
-    made.add_argument(
-        "--max-retries",
-        type=int,
-        help="how often a function's task is tried again when its worker dies (-1: for ever)",
-    )
+    _add_needs(made, "each task or actor")
     made.add_argument("--name", help="name of the cell's one function or class")
+    functions = made.add_argument_group("functions only")
+    _add_limits(functions, "a function's")  # type: ignore[arg-type]  # a group adds as well
+    functions.add_argument(
+        "--num-returns", type=count, metavar="N", help="how many refs a call returns"
+    )
+    classes = made.add_argument_group("classes only")
+    classes.add_argument(
+        "--max-restarts",
+        type=count_or_ever,
+        metavar="R",
+        help="how often an actor that dies is started again (-1: for ever)",
+    )
+    classes.add_argument(
+        "--max-task-retries",
+        type=count_or_ever,
+        metavar="R",
+        help="how often a call that the actor's death cut short is tried again (-1: for ever)",
+    )
+    classes.add_argument(
+        "--max-concurrency", type=count, metavar="N", help="calls that may run at the same time"
+    )
+    classes.add_argument(
+        "--lifetime", choices=("detached", "non_detached"), help="detached: outlive their handles"
+    )
+    classes.add_argument("--namespace", help="namespace of the actor's name")
+    classes.add_argument(
+        "--get-if-exists",
+        action="store_true",
+        default=None,
+        help="take the actor of that name if there is one",
+    )
     return made
 
 
@@ -29,6 +88,12 @@ REMOTE = _remote_parser()
 
 
 def parse_remote(text: str) -> dict[str, Any]:
-    """The options behind `%%remote`, as `@remote` takes them."""
-    given = vars(parse(REMOTE, text))
-    return {name: value for name, value in given.items() if value is not None}
+    """The options behind `%%remote`, as `@remote` takes them. Raises UsageError."""
+    options = _given(parse(REMOTE, text))
+    if options.get("get_if_exists") and "name" not in options:
+        raise UsageError("%%remote: --get-if-exists needs a --name.")
+    return options
+
+
+def _given(args: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(args).items() if value is not None}

@@ -39,6 +39,12 @@ class RayKernelConfig(Configurable):
     log_to_cell: Bool[bool, bool | int] = Bool(
         True, help="show what tasks print, in the cell that caused them"
     ).tag(config=True)
+    capture_warning: Float[float, float | int] = Float(
+        1.0, min=0.0, help="MiB that a submitted function may capture without a warning"
+    ).tag(config=True, metavar="MIB")
+    capture_limit: Float[float, float | int] = Float(
+        100.0, min=0.0, help="MiB that a submitted function may capture at all"
+    ).tag(config=True, metavar="MIB")
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """Take what the environment sets. A value that makes no sense is warned of and left out."""

@@ -46,7 +46,7 @@ class TaskCancelledError(RayError):
 
 
 class GetTimeoutError(RayError, TimeoutError):
-    """`get` ran out of time. The tasks go on."""
+    """`get` ran out of time, and the tasks go on; or the task did, and was cancelled."""
 
 
 class WorkerCrashedError(RayError):
@@ -304,7 +304,7 @@ def from_record(data: bytes) -> BaseException:
     if record.kind == "task":
         return _task_error(record).as_instanceof_cause()
     error = _error(record)
-    if not record.via or record.kind == "cancelled":
+    if not record.via or record.kind == "cancelled" or isinstance(error, RayTaskError):
         return error
     text = _through(record.via[:-1], type(error).__name__, str(error), record.pid, "127.0.0.1")
     text = (
@@ -339,6 +339,9 @@ def _error(record: ErrorRecord) -> RayError:
     if record.kind == "cancelled":
         error = TaskCancelledError(record.task.hex() or None, _sentence(record.message))
         return _ran(record, record.text, error).as_instanceof_cause() if record.text else error
+    if record.kind == "timeout":
+        late = GetTimeoutError(_sentence(record.message))
+        return _ran(record, record.text, late).as_instanceof_cause() if record.text else late
     if record.kind == "crashed":
         return WorkerCrashedError(_sentence(record.message))
     if record.kind == "setup":

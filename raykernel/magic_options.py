@@ -32,6 +32,16 @@ def option_strings(options: MagicArgumentParser) -> list[str]:
     return [text for action in options._actions for text in action.option_strings]
 
 
+def choices(options: MagicArgumentParser, line: str) -> list[str]:
+    """What may stand for the value of the option that `line` ends with, if it takes but a few."""
+    words = line.split()
+    last = words[-1] if line.endswith(" ") else words[-2] if len(words) > 1 else ""
+    for action in options._actions:
+        if last in action.option_strings and action.choices:
+            return list(action.choices)
+    return []
+
+
 def count(text: str) -> int:
     """The type of an option that is a whole number, none below 0."""
     value = int(text)
@@ -40,4 +50,29 @@ def count(text: str) -> int:
     return value
 
 
-count.__name__ = "number"  # as argparse names it in "invalid number value: 'x'"
+def count_or_ever(text: str) -> int:
+    """The type of one where -1 stands for "for ever"."""
+    value = int(text)
+    if value < -1:
+        raise ValueError(text)
+    return value
+
+
+def amount(text: str) -> float:
+    """The type of an option that is a number, none below 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def seconds(text: str) -> float:
+    """The type of a time limit."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+for _type in (count, count_or_ever, amount):
+    _type.__name__ = "number"  # as argparse names it in "invalid number value: 'x'"

@@ -19,7 +19,7 @@ from IPython.core.magic import (
 
 from raykernel import ray_magic, remote_cell
 from raykernel.cell_options import REMOTE, parse_remote
-from raykernel.magic_options import option_strings
+from raykernel.magic_options import choices, option_strings
 from raykernel.notebook import Notebook
 
 _ATTRIBUTE = "_raykernel_notebook"
@@ -45,7 +45,7 @@ def unload_ipython_extension(ip: Any) -> None:
 def _register(shell: Any, notebook: Notebook) -> None:
     completers: dict[str, Callable[[str], list[str]]] = {
         "%ray": lambda line: ray_magic.complete(notebook, line),
-        "%%remote": lambda line: option_strings(REMOTE),
+        "%%remote": lambda line: choices(REMOTE, line) or option_strings(REMOTE),
     }
     for word, find in completers.items():
         hook = _completer(find)

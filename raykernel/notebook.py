@@ -13,7 +13,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from raykernel import api, remote_cell
+from raykernel import api, capture, redefinition, remote_cell
 from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
@@ -65,6 +65,14 @@ class Notebook:
         shell.configurables.append(self.config)
         self.on_unload(lambda: shell.configurables.remove(self.config))
 
+        self.config.observe(lambda _: self._set_limits(), ["capture_warning", "capture_limit"])
+        self._set_limits()
+        self.on_unload(self._forget_limits)
+        redefinition.names = shell.user_ns
+        redefinition.epoch = 1
+        self.cells.on_start(self._count_cell)
+        self.on_unload(self._stop_counting)
+
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
         self._session(api.engine())
@@ -77,6 +85,20 @@ class Notebook:
         while self._undo:
             self._undo.pop()()
 
+    def _set_limits(self) -> None:
+        settings = self.settings
+        capture.warning = int(settings.capture_warning * 2**20)
+        capture.most = int(settings.capture_limit * 2**20)
+
+    def _forget_limits(self) -> None:
+        capture.warning, capture.most = capture.WARNING, capture.MOST
+
+    def _count_cell(self, _cell: Cell) -> None:
+        redefinition.epoch += 1
+
+    def _stop_counting(self) -> None:
+        redefinition.names, redefinition.epoch = None, 0
+
     def _session(self, engine: Engine | None) -> None:
         """A session began or ended, in whatever thread did it."""
         reporter, self.reporter = self.reporter, None
@@ -87,7 +109,8 @@ class Notebook:
             views.session_changed(engine)
         if engine is None:
             self.flags = {}
-        else:
+        self._set_limits()
+        if engine is not None:
             settings = self.settings
             self.reporter = Reporter(
                 engine,

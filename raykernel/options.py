@@ -120,6 +120,12 @@ def _text(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be None or a string, got: '{type(value)}'.")
 
 
+def _seconds(name: str, value: Any) -> None:
+    _of_type(int, float)(name, value)
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"The keyword '{name}' only accepts None or seconds above 0.")
+
+
 def _name(name: str, value: Any) -> None:
     _text(name, value)
     if value == "":
@@ -186,6 +192,7 @@ TASK_OPTIONS: dict[str, Check] = {
     "max_calls": _count(infinite=False),
     "name": _of_type(str),
     "object_store_memory": _not_for_tasks,
+    "timeout": _seconds,
     "_generator_backpressure_num_objects": _count(),
 }
 ACTOR_OPTIONS: dict[str, Check] = {
@@ -299,6 +306,7 @@ def task_extra(options: Mapping[str, Any]) -> m.TaskExtra | None:
         env=runtime_env.canonical(options.get("runtime_env"), per_call=True),
         max_calls=options.get("max_calls") or 0,
         concurrency_group=options.get("concurrency_group") or "",
+        timeout=options.get("timeout") or 0.0,
         backpressure=max(0, options.get("_generator_backpressure_num_objects") or 0),
     )
     return None if extra == m.TaskExtra() else extra

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from raykernel import options as opts
-from raykernel.calling import Signature, full_name, pack, pack_code
+from raykernel import redefinition
+from raykernel.calling import Signature, full_name, pack
+from raykernel.exported import Exported
 from raykernel.generators import ObjectRefGenerator
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
@@ -46,16 +47,15 @@ class RemoteFunction:
                 "actor class."
             )
         opts.check(options, opts.TASK_OPTIONS, "remote functions")
-        is_generator = inspect.isgeneratorfunction(inspect.unwrap(function))
+        is_generator = any(map(inspect.isgeneratorfunction, (function, inspect.unwrap(function))))
         self._function = function
         self._options = options
         self._is_generator = is_generator
         self._check_generator(options)
-        self._key = os.urandom(16)
         self._full_name = full_name(function)
         self._prepared = Prepared(options, function.__name__, is_generator)
         self._signature: Signature | None = None
-        self._exported: Client | None = None
+        self._code = Exported(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -101,8 +101,9 @@ class RemoteFunction:
         if signature is None:
             signature = self._signature = Signature(self._function)
         signature.check(args, kwargs)
-        if self._exported is not client:
-            self._export(client)
+        code = self._code
+        if code.client is not client or code.epoch != redefinition.epoch:
+            code.send(client)
         packed = pack(client, self._full_name, args, kwargs)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
@@ -122,7 +123,7 @@ class RemoteFunction:
         client.submit(
             m.TaskSpec(
                 task,
-                self._key,
+                code.key,
                 how.name,
                 packed.args,
                 packed.deps,
@@ -145,16 +146,8 @@ class RemoteFunction:
             client.drop_ref(packed.args_ref)
         return refs
 
-    def _export(self, client: Client) -> None:
-        payload, contained = pack_code(self._function)
-        client.register_function(self._key, self._function.__name__, payload, contained)
-        self._exported = client
-
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state["_exported"] = None
-        state["_signature"] = None
-        return state
+        return {**self.__dict__, "_signature": None}
 
     def __repr__(self) -> str:
         return f"RemoteFunction({self._function.__module__}.{self._function.__qualname__})"

@@ -14,6 +14,9 @@ Line numbers stay as they are. The magic itself runs in two cases: with an empty
 what is wrong with the cell's options or code; and with the cell's text, where some code calls it
 directly.
 
+An `async def` becomes a remote function too: its task runs it to its end in an event loop of its
+own (async_tasks.py).
+
 What stays as it is: everything nested in another function or class, whatever is remote already,
 and classes whose instances are values, not services (see `is_value_class`).
 """
@@ -33,15 +36,14 @@ from IPython.core.error import UsageError
 
 from raykernel.actor import ActorClass
 from raykernel.api import remote
+from raykernel.async_tasks import as_task
+from raykernel.cell_options import FOR_CLASSES, FOR_FUNCTIONS
 
 #: What turns the text behind `%%remote` into `@remote` options, or raises UsageError.
 ParseOptions = Callable[[str], dict[str, Any]]
 
 #: The body in the magic's call that stands for the rest of the cell; IPython refuses an empty one.
 NO_BODY = "\n"
-
-#: Options that mean something for a function only.
-_FUNCTION_ONLY = ("max_retries",)
 
 
 def definition(options: dict[str, Any]) -> Callable[[Any], Any]:
@@ -51,9 +53,10 @@ def definition(options: dict[str, Any]) -> Callable[[Any], Any]:
         if isinstance(thing, type):
             if is_value_class(thing):
                 return thing
-            chosen = {k: v for k, v in options.items() if k not in _FUNCTION_ONLY}
+            chosen = {k: v for k, v in options.items() if k not in FOR_FUNCTIONS}
         elif isinstance(thing, FunctionType):
-            chosen = options
+            chosen = {k: v for k, v in options.items() if k not in FOR_CLASSES}
+            thing = as_task(thing)
         else:  # remote already, or what another decorator made of it
             return thing
         return remote(**chosen)(thing) if chosen else remote(thing)
@@ -122,6 +125,14 @@ def decorate(body: ast.Module, options: dict[str, Any]) -> None:
     names.visit(body)
     if not names.found:
         raise UsageError("%%remote: this cell defines no function and no class to make remote.")
+    for kind, only in (("function", FOR_FUNCTIONS), ("class", FOR_CLASSES)):
+        if kind not in names.kinds:
+            for name in only:
+                if name in options:
+                    raise UsageError(
+                        f"%%remote: --{name.replace('_', '-')} is for a {kind}, and this cell "
+                        "defines none."
+                    )
     if "name" in options and len(names.found) > 1:
         raise UsageError(
             f"%%remote: --name names one thing, and this cell defines {len(names.found)}: "
@@ -135,31 +146,28 @@ class _Definitions(ast.NodeVisitor):
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.found: list[str] = []
+        self.kinds: set[str] = set()
         self._options = options
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._add(node)
+        self._add(node, "function")
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._add(node, "function")
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         node.bases = [
             value if isinstance(value, ast.Starred) else _helper_call("base", value, value)
             for value in node.bases
         ]
-        self._add(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        raise UsageError(
-            f"%%remote: 'async def {node.name}' (line {node.lineno}) can't become a remote "
-            "function, because a task runs in a process of its own. Make it a method of a class "
-            "(async methods of actors run concurrently), write it as a plain 'def', or define "
-            "it in another cell."
-        )
+        self._add(node, "class")
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         """Stays as it is, as does all within."""
 
-    def _add(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+    def _add(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, kind: str) -> None:
         self.found.append(node.name)
+        self.kinds.add(kind)
         # At the line of the first decorator there is, because a function begins with it.
         place = node.decorator_list[0] if node.decorator_list else node
         options = ast.parse(repr(self._options), mode="eval").body

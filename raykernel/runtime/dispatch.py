@@ -194,7 +194,7 @@ class Dispatcher:
         spec = task.spec
         if task.solo or task.retries == 0 or spec.kind == CREATION:
             return False
-        if spec.extra is not None and spec.extra.max_calls:
+        if spec.extra is not None and (spec.extra.max_calls or spec.extra.timeout):
             return False
         return self.mean.get(spec.function, 1.0) <= BURST / 2
 

@@ -18,6 +18,11 @@ from .context import Running
 from .serialize import deserialize, serialize
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+#: What stands between our frames and a coroutine's.
+_LOOP = tuple(
+    os.path.join(os.path.dirname(os.__file__), *path)
+    for path in (("asyncio", "runners.py"), ("asyncio", "base_events.py"), ("selectors.py",))
+)
 
 #: Set by the worker: returns the instance of the actor that lives here.
 actor_instance: Callable[[], Any] | None = None
@@ -71,7 +76,7 @@ def interrupted(running: Running, error: BaseException) -> m.ErrorRecord:
 
 
 def _ours(filename: str) -> bool:
-    return filename.startswith(_PACKAGE)
+    return filename.startswith(_PACKAGE) or filename in _LOOP
 
 
 def text_of(error: BaseException) -> str:

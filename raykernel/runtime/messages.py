@@ -45,9 +45,9 @@ class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no value. The API turns `kind` into one of its exception classes.
 
-    kind: task, crashed, cancelled, actor_died, actor_unavailable, lost, pending_calls, full,
-    setup, no_group, unschedulable. For kind "task", `cause` is the pickled user exception (empty if
-    that failed) and `text` its traceback, user frames only.
+    kind: task, crashed, cancelled, timeout, actor_died, actor_unavailable, lost, pending_calls,
+    full, setup, no_group, unschedulable. For kind "task", `cause` is the pickled user exception
+    (empty if that failed) and `text` its traceback, user frames only.
     """
 
     kind: str
@@ -94,6 +94,7 @@ class TaskExtra(msgspec.Struct, frozen=True, array_like=True):
     backpressure: int = 0
     actor: ActorOptions | None = None
     node: str = ""  # the only node it may run on, "" for any
+    timeout: float = 0.0  # seconds it may run, each time it is tried; 0: any number
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):

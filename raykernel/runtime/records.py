@@ -62,7 +62,8 @@ class Task:
     __slots__ = (
         "attempt", "called", "cancelled", "children", "consumed", "depth", "ended", "error",
         "kill_at", "lined", "made", "missing", "owner", "produced", "ready", "retries", "returned",
-        "solo", "spec", "started", "state", "stream_dropped", "submitted", "taken", "worker",
+        "solo", "spec", "started", "state", "stream_dropped", "submitted", "taken", "timed_out",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
@@ -76,7 +77,8 @@ class Task:
         self.worker: Worker | None = None
         self.solo = False  # never share a worker's queue: it was there when one crashed
         self.cancelled = False  # somebody asked for its end
-        self.kill_at = 0.0  # when a request to end turns into a kill; 0: never
+        self.timed_out = False  # it ran longer than it may, and was asked to end for that
+        self.kill_at = 0.0  # when its time is up, or a request to end turns into a kill; 0: never
         self.children: set[bytes] | None = None  # live tasks it submitted
         self.produced = 0  # items of a stream
         self.consumed = 0  # of them taken, as far as the consumer said
@@ -104,14 +106,22 @@ class Task:
 
 
 def cancelled(task: Task) -> ErrorRecord:
-    """The error of a task whose end somebody asked for."""
+    """The error of a task whose end somebody asked for, or whose time was up."""
+    kind, text = "cancelled", f"the task {task.spec.name} was cancelled"
+    if task.timed_out:
+        kind, text = "timeout", time_is_up(task.spec)
     return ErrorRecord(
-        "cancelled",
-        f"the task {task.spec.name} was cancelled",
+        kind,
+        text,
         name=task.spec.name,
         task=task.spec.id,
         cell=task.spec.cell,
     )
+
+
+def time_is_up(spec: TaskSpec) -> str:
+    seconds = spec.extra.timeout if spec.extra is not None else 0
+    return f"the task {spec.name} ran longer than its time limit of {seconds:g} s and was cancelled"
 
 
 class Object:

@@ -81,7 +81,7 @@ class Scheduler:
         self.streams = Streams(self)
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
         self._unheld: deque[bytes] = deque()  # actors whose last handle is gone
-        self._deadlines: dict[bytes, Task] = {}  # tasks to be killed when their time is up
+        self._deadlines: dict[bytes, Task] = {}  # tasks to be ended when their time is up
         self._feasible: set[str] = set()  # requests that were looked at
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.TaskSpec: self._submit,
@@ -178,6 +178,9 @@ class Scheduler:
         for task in [t for t in self._deadlines.values() if t.kill_at <= now]:
             if task.state is not TaskState.RUNNING or task.worker is None:
                 del self._deadlines[task.spec.id]
+            elif not task.cancelled:  # it has run for as long as it may
+                task.timed_out = True
+                self.cancel(task, force=False, recursive=True, patience=PATIENCE)
             elif task.worker.first is task:
                 del self._deadlines[task.spec.id]
                 self.kill(task.worker)
@@ -371,6 +374,10 @@ class Scheduler:
         if task.consumed:  # by somebody who waits for what comes after the first try's items
             note = m.StreamConsumed(task.spec.id, task.consumed)
             self.out.append(Send(worker.id, note))
+        extra = task.spec.extra
+        if extra is not None and extra.timeout:
+            task.kill_at = self.clock() + extra.timeout
+            self._deadlines[task.spec.id] = task
         if self.feed.watchers:
             self.feed.note(task)
 
@@ -406,9 +413,14 @@ class Scheduler:
             if not message.started:  # it never looked at its arguments
                 for dep in task.spec.deps:
                     self.store.unpin(worker, dep)
-            errors = [self._copies(task, value) for value in message.values]
-            values = errors[0] if errors else self._spread(task, cancelled(task))
-            self._end(task, TaskEvent.CANCELLED, values, worker)
+            record = cancelled(task)
+            if message.values:  # it says where that struck
+                told = msgspec.msgpack.decode(message.values[0].data, type=m.ErrorRecord)
+                record = _interrupted(record, told)
+            event = TaskEvent.CANCELLED
+            if task.timed_out:
+                event, task.error = TaskEvent.FAILED, record.message
+            self._end(task, event, self._spread(task, record), worker)
         elif status == "exit" and worker.actor is not None:
             self.abandon(worker, message.values)
             actor = worker.actor
@@ -775,6 +787,15 @@ class Scheduler:
 
     def actor_of(self, actor_id: bytes) -> Actor | None:
         return self.actors.actors.get(actor_id)
+
+
+def _interrupted(record: m.ErrorRecord, told: m.ErrorRecord) -> m.ErrorRecord:
+    """Why a task was ended, with the place where that struck, as its worker tells."""
+    text = told.text
+    if record.kind == "timeout":
+        place = text.rpartition("ray.exceptions.")[0]
+        text = f"{place}ray.exceptions.GetTimeoutError: {record.message}"
+    return msgspec.structs.replace(told, kind=record.kind, message=record.message, text=text)
 
 
 def _no_group(task: Task) -> m.ErrorRecord:

@@ -20,7 +20,8 @@ import pickle
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
@@ -138,16 +139,66 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if custom is not None:
             serializer, deserializer = custom
             return _apply, (deserializer, serializer(obj))
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and type(reduced) is tuple and len(reduced) == 6:
+            make, args, state, *_ = reduced  # cloudpickle's way for classes it carries by value
+            return _class, (make, args), state, None, None, _set_class_state
+        return reduced
+
+
+#: Classes that came by value: their homes are other processes.
+_foreign: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _class(make: Callable[..., type], args: tuple[Any, ...]) -> type:
+    """A class that came by value; the very one that is here, if this is its home or it came
+    before."""
+    tracker = args[-2]  # cloudpickle's id of this class, in whatever process
+    known = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker)
+    made = make(*args)
+    if made is not known:
+        _foreign.add(made)
+    return made
+
+
+def _set_class_state(cls: type, state: Any) -> None:
+    """Fill a class that came by value. One at home keeps what it has: its methods are to see the
+    globals there, and not the copies which another process was sent."""
+    if cls in _foreign:
+        cloudpickle.cloudpickle._class_setstate(cls, state)
+
+
+class _HolePickler(_Pickler):
+    """Leaves out the objects of these ids, and notes which."""
+
+    def __init__(self, file: Any, apart: Mapping[int, int], **options: Any) -> None:
+        super().__init__(file, **options)
+        self._apart = apart
+
+    def persistent_id(self, obj: Any) -> int | None:
+        return self._apart.get(id(obj))
+
+
+class _HoleUnpickler(pickle.Unpickler):
+    def __init__(self, file: Any, apart: Sequence[Any], **options: Any) -> None:
+        super().__init__(file, **options)
+        self._apart = apart
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._apart[pid]
 
 
 def _apply(deserializer: Callable[[Any], Any], state: Any) -> Any:
     return deserializer(state)
 
 
-def serialize(value: Any) -> Serialized:
-    """Pickle `value`. Raises what its pickling raises; refs inside are in `contained`."""
-    if type(value) in _PLAIN_LEAVES:
+def serialize(value: Any, apart: Mapping[int, int] | None = None) -> Serialized:
+    """Pickle `value`. Raises what its pickling raises; refs inside are in `contained`.
+
+    `apart` tells by `id` which objects to leave out, and their places among what `deserialize` is
+    to be given for them.
+    """
+    if type(value) in _PLAIN_LEAVES and apart is None:
         return Serialized(pickle.dumps(value, 5), None, ())
     outer = _collector.ids
     ids: list[bytes] = []
@@ -163,7 +214,11 @@ def serialize(value: Any) -> Serialized:
         return False
 
     try:
-        if not _custom and (_is_plain(value, [_PLAIN_NODES]) or _is_plain_array(value)):
+        if apart is not None:
+            with io.BytesIO() as file:
+                _HolePickler(file, apart, protocol=5, buffer_callback=keep).dump(value)
+                data = file.getvalue()
+        elif not _custom and (_is_plain(value, [_PLAIN_NODES]) or _is_plain_array(value)):
             data = pickle.dumps(value, 5, buffer_callback=keep)
         else:
             with io.BytesIO() as file:
@@ -174,10 +229,11 @@ def serialize(value: Any) -> Serialized:
     return Serialized(data, buffers or None, tuple(ids))
 
 
-def deserialize(data: Buffer) -> Any:
-    """The value of serialized bytes; its buffers are read-only slices of `data`."""
+def deserialize(data: Buffer, apart: Sequence[Any] | None = None) -> Any:
+    """The value of serialized bytes; its buffers are read-only slices of `data`. `apart` are the
+    objects that `serialize` left out."""
     if data[0] == 0x80:
-        return pickle.loads(data)
+        return pickle.loads(data) if apart is None else _fill(data, apart)
     view = memoryview(data).toreadonly()
     magic, count, pickled = _HEAD.unpack_from(view)
     if magic != _MAGIC:
@@ -191,4 +247,8 @@ def deserialize(data: Buffer) -> Any:
         at += -at % _ALIGN
         buffers.append(view[at : at + size])
         at += size
-    return pickle.loads(body, buffers=buffers)
+    return pickle.loads(body, buffers=buffers) if apart is None else _fill(body, apart, buffers)
+
+
+def _fill(data: Buffer, apart: Sequence[Any], buffers: list[memoryview] | None = None) -> Any:
+    return _HoleUnpickler(io.BytesIO(data), apart, buffers=buffers).load()

@@ -100,6 +100,12 @@ def test_options_reach_the_decorator(shell: InteractiveShell) -> None:
     assert names["f"].how == {"num_cpus": 0.5, "num_gpus": 1.0, "max_retries": -1}
     assert names["A"].how == {"num_cpus": 0.5, "num_gpus": 1.0}
     assert run(shell, "%%remote --name load\ndef f(): ...\n")["f"].how == {"name": "load"}
+    names = run(
+        shell,
+        "%%remote --timeout 2 --max-restarts 1 --lifetime detached\ndef f(): ...\nclass A: ...",
+    )
+    assert names["f"].how == {"timeout": 2.0}
+    assert names["A"].how == {"max_restarts": 1, "lifetime": "detached"}
 
 
 def test_what_is_remote_already_stays_as_it_is(shell: InteractiveShell) -> None:
@@ -135,6 +141,28 @@ def cached(x): return x
     )
     assert names["f"].__wrapped__("a") == "a!"
     assert names["cached"](3) == 3
+
+
+def test_async_functions_run_to_their_end(shell: InteractiveShell) -> None:
+    names = run(
+        shell,
+        """%%remote
+import asyncio
+async def later(x, *, twice=False):
+    await asyncio.sleep(0)
+    return 2 * x if twice else x
+async def count(n):
+    for i in range(n):
+        await asyncio.sleep(0)
+        yield i
+""",
+    )
+    later, count = names["later"].__wrapped__, names["count"].__wrapped__
+    assert (later(2, twice=True), list(count(3))) == (4, [0, 1, 2])
+    assert str(inspect.signature(later)) == "(x, *, twice=False)"
+    first = next(items := count(3))
+    items.close()
+    assert first == 0
 
 
 def test_classes_of_values_stay_plain(shell: InteractiveShell) -> None:
@@ -240,8 +268,12 @@ def test_a_syntax_error_is_shown_where_it_is(
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("%%remote\nasync def f(): ...\n", "'async def f' (line 2) can't become a remote function"),
-        ("%%remote -n lots\ndef f(): ...\n", "invalid float value: 'lots'"),
+        ("%%remote -n lots\ndef f(): ...\n", "invalid number value: 'lots'"),
+        ("%%remote -n -1\ndef f(): ...\n", "invalid number value: '-1'"),
+        ("%%remote --timeout 0\ndef f(): ...\n", "invalid seconds value: '0'"),
+        ("%%remote --timeout 3\nclass A: ...\n", "--timeout is for a function"),
+        ("%%remote --max-restarts 3\ndef f(): ...\n", "--max-restarts is for a class"),
+        ("%%remote --get-if-exists\nclass A: ...\n", "--get-if-exists needs a --name"),
         ("%%remote --cpus 1\ndef f(): ...\n", "unrecognized arguments: --cpus 1"),
         ("%%remote --name x\ndef f(): ...\ndef g(): ...\n", "this cell defines 2: f, g"),
         ("%%remote\nx = 1\n", "defines no function and no class"),

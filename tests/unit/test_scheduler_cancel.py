@@ -241,3 +241,54 @@ def test_actors_survive_the_end_of_their_cell():
     assert runs(worker(done(creation))) == []
     call = session.call(creation)
     assert runs(session.driver(call), worker) == [call]
+
+
+def with_limit(session: Session, seconds: float, **spec: object) -> m.TaskSpec:
+    return session.spec(extra=m.TaskExtra(timeout=seconds), **spec)
+
+
+def test_a_task_that_runs_longer_than_it_may_is_asked_to_end_then_killed():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = with_limit(session, 5.0)
+    session.driver(task)
+    assert session.tick(4.9) == []
+    assert asked_to_end(worker, task) == session.tick(0.2)
+    assert signals(session.tick(PATIENCE)) == [(worker.id, signal.SIGKILL)]
+    (error,) = errors(session.die(worker, -signal.SIGKILL), session.driver)
+    assert error.kind == "timeout"
+    assert error.message == "the task f ran longer than its time limit of 5 s and was cancelled"
+
+
+def test_a_time_limit_counts_from_the_start_and_for_each_try():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    first, task = session.spec(), with_limit(session, 5.0, retries=1)
+    session.driver(first, task)
+    assert session.tick(60.0) == []
+    assert runs(worker(done(first))) == [task]
+    session.tick(4.0)
+    (worker_id,) = started(session.die(worker, -signal.SIGKILL))
+    session.arrive(worker_id)
+    again = Process(session, worker_id)
+    assert asked_to_end(again, task) not in session.tick(4.0)
+    assert asked_to_end(again, task) == session.tick(1.1)
+    told = m.ErrorRecord(
+        "cancelled", "it was", text="here\nray.exceptions.TaskCancelledError: it was"
+    )
+    word = m.TaskFinished(task.id, [m.Value(b"", msgspec.msgpack.encode(told), error=True)])
+    word = msgspec.structs.replace(word, status="cancelled", started=1.0)
+    (error,) = errors(again(word), session.driver)
+    assert error.kind == "timeout"
+    assert error.text.startswith("here\nray.exceptions.GetTimeoutError: the task f ran longer")
+    assert session.tick(60.0) == []
+
+
+def test_a_task_in_time_is_left_alone():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = with_limit(session, 5.0)
+    session.driver(task)
+    worker(done(task))
+    assert session.tick(60.0) == []
+    assert session.scheduler.next_tick() is None
