@@ -83,13 +83,12 @@ _NOT_OFFERED = {
     "_private": "Ray keeps it to itself",
     "worker": "ask raykernel.get_runtime_context()",
     "state": "ask raykernel.util.state",
-    "experimental": "nothing of it is offered",
     "LoggingConfig": "tasks' output goes through Python's own logging",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("cloudpickle", "util"):  # imported when they are used
+    if name in ("cloudpickle", "experimental", "util"):  # imported when they are used
         return importlib.import_module(f"raykernel.{name}")
     hint = _NOT_OFFERED.get(name)
     raise AttributeError(

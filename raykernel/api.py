@@ -32,7 +32,7 @@ from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines import local
 from raykernel.runtime.engines.base import Engine
-from raykernel.runtime.events import LogLine, TaskInfo
+from raykernel.runtime.events import BarInfo, LogLine, TaskInfo
 from raykernel.runtime.serialize import Serialized, deserialize, serialize
 from raykernel.runtime_env import canonical
 
@@ -162,6 +162,7 @@ def init(
     context.environment = json.dumps(environment, sort_keys=True) if environment else ""
     _session_context = RayContext(engine)
     engine.on_log(_print_log)
+    engine.on_bars(_draw_bars)
     engine.on_warning(_warn)
     for callback in list(_callbacks):
         callback(engine)
@@ -296,10 +297,24 @@ def shows_logs() -> bool:
 def _print_log(line: LogLine) -> None:
     if not _log_to_driver or _log_handled_elsewhere:
         return
+    _hide_bars()
     stream = sys.stderr if line.stream == "stderr" else sys.stdout
     label = f"({line.name or 'worker'} pid={line.worker})"
     for text in line.text.splitlines():
         print(f"{label} {text}", file=stream)
+
+
+def _draw_bars(bars: list[BarInfo]) -> None:
+    if _log_to_driver and not _log_handled_elsewhere:
+        from raykernel.barlines import default_lines  # for the few whose tasks have bars
+
+        default_lines().show(bars)
+
+
+def _hide_bars() -> None:
+    lines = sys.modules.get("raykernel.barlines")
+    if lines is not None:
+        lines.default_lines().hide()
 
 
 def _warn(text: str) -> None:

@@ -50,7 +50,7 @@ class Concurrent:
 
     def _closed(self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False) -> None:
         worker = self.worker
-        worker.outbox.send()
+        worker.outbox.send(outcome.task)
         worker.client.queue(outcome)
         with self._lock:
             self.open -= 1

@@ -85,3 +85,29 @@ class LogLine(msgspec.Struct, array_like=True):
     worker: str  # process id as text
     stream: str  # "stdout" | "stderr"
     text: str
+
+
+class BarInfo(msgspec.Struct, array_like=True):
+    """A progress bar that a task moves: its newest state, sent at most ten times a second.
+
+    `task`, `name` and `cell` are those of the code that moved it last, "" for a driver's. `total`
+    is None where nobody knows it. `elapsed` is in seconds since the bar began, at `initial`. A
+    `drawn` bar was read from text that the task prints; if it could not be read, all of it is in
+    `text`. `closed` is its last word: it was closed, or its task or process has ended.
+    """
+
+    id: str
+    task: str = ""
+    name: str = ""
+    cell: str = ""
+    worker: str = ""  # process id as text
+    desc: str = ""
+    n: int | float = 0
+    total: int | float | None = None
+    unit: str = "it"
+    position: int = 0
+    initial: int | float = 0
+    elapsed: float = 0.0
+    drawn: bool = False
+    text: str = ""
+    closed: bool = False

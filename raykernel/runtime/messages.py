@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from .events import EventBatch, LogLine
+from .events import BarInfo, EventBatch, LogLine
 
 #: Values up to this many bytes travel inside messages, larger ones through shared memory.
 INLINE_LIMIT = 100 * 1024
@@ -300,11 +300,17 @@ class RemoveGroup(Message, frozen=True, tag=27):
     group: bytes
 
 
+class Bars(Message, frozen=True, tag=40):
+    """Progress bars that moved in the sending process."""
+
+    bars: list[BarInfo]
+
+
 ToHead = (
     Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
     | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
     | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
-    | ActorExited | CreateGroup | RemoveGroup
+    | ActorExited | CreateGroup | RemoveGroup | Bars
 )  # fmt: skip
 
 
@@ -383,9 +389,13 @@ class StopStream(Message, frozen=True, tag=12):
     task: bytes
 
 
+class BarsMoved(Message, frozen=True, tag=40):
+    bars: list[BarInfo]
+
+
 ToClient = (
     Welcome | Objects | Reply | RunTask | CancelTask | Recall | Exit | Events | Logs | Warn
-    | StreamConsumed | StopStream
+    | StreamConsumed | StopStream | BarsMoved
 )  # fmt: skip
 
 

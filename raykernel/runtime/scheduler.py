@@ -14,6 +14,7 @@ The parts:
     streams.py     what generators yield
     groups.py      placement groups
     feed.py        what the views are told
+    bars.py        progress bars that tasks move
 
 What always holds (invariants.py checks it in the tests): leases never hold more than there is,
 except for CPUs of tasks that were blocked; each task ends exactly once; no count is negative; no
@@ -33,7 +34,9 @@ from . import messages as m
 from . import queries, resources
 from .actors import ActorTable
 from .allocator import Allocator
+from .bars import BarTable
 from .dispatch import POKE, Dispatcher
+from .events import BarInfo
 from .feed import Feed
 from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
@@ -68,6 +71,7 @@ class Scheduler:
         self.clients: dict[bytes, Client] = {}
         self.functions: dict[bytes, m.RegisterFunction] = {}
         self.feed = Feed(clock)
+        self.bars = BarTable(self._tell_bars)
         self.store = ObjectTable(
             Allocator(welcome.capacity, keep_warm), self.out, self._settled, self._handles_gone
         )
@@ -107,6 +111,7 @@ class Scheduler:
             m.Consumed: self.streams.consumed,
             m.DropStream: self.streams.drop,
             m.Wrote: self._wrote,
+            m.Bars: self._bars_moved,
             m.CreateGroup: self._create_group,
             m.RemoveGroup: self._remove_group,
             m.Shutdown: lambda c, msg: self.out.append(Stop("shutdown was asked for")),
@@ -505,6 +510,8 @@ class Scheduler:
             if spec.extra is not None and spec.extra.max_calls:
                 self._count_calls(worker, spec)
         task.children = None
+        if self.bars.open and spec.kind == m.TASK:  # an actor may go on with its bars
+            self.bars.task_ended(spec.id.hex())
         self.feed.end(task)
 
     def _leave_worker(self, task: Task, worker: Worker) -> None:
@@ -610,6 +617,7 @@ class Scheduler:
         client.connected = False
         self.clients.pop(client.id, None)
         self.feed.unwatch(client.id)
+        self.bars.client_gone(client.id)
         self.actors.owner_gone(client)
         if client.role == "driver":
             for group in self.dispatcher.groups.of_owner(client.id):
@@ -735,6 +743,19 @@ class Scheduler:
         for client in self.clients.values():
             if client.role == "driver":
                 self.out.append(Send(client.id, m.Logs(message.lines)))
+
+    def _bars_moved(self, client: Client, message: m.Bars) -> None:
+        lives_on = not isinstance(client, Worker) or client.actor is not None
+        self.bars.moved(
+            client.id,
+            message.bars,
+            lambda bar: lives_on or not bar.task or bytes.fromhex(bar.task) in self.tasks,
+        )
+
+    def _tell_bars(self, bars: list[BarInfo]) -> None:
+        for client in self.clients.values():
+            if client.role == "driver":
+                self.out.append(Send(client.id, m.BarsMoved(bars)))
 
     # -- questions -----------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from . import context
 from .events import LogLine
-from .messages import Wrote
+from .livetext import Screens
+from .messages import Bars, Wrote
 
 DELAY = 0.05
 _FULL = 1 << 16
@@ -34,6 +35,8 @@ class Outbox:
         self._last = 0.0
         self._pid = str(os.getpid())
         self._wake: threading.Event | None = None
+        self._screens = Screens()  # guarded by _sending
+        self._sending = threading.Lock()  # keeps what is sent in the order it was written
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
@@ -48,10 +51,15 @@ class Outbox:
         else:
             self._wake.set()
 
-    def send(self) -> None:
-        """Send what is there. Called at each task's end, so that output comes before results."""
-        if not self._parts:
+    def send(self, ended: bytes = b"") -> None:
+        """Send what is there. Called at each task's end, so that output comes before results;
+        `ended` is that task."""
+        if not self._parts and not self._screens:
             return
+        with self._sending:
+            self._send(ended)
+
+    def _send(self, ended: bytes) -> None:
         with self._lock:
             parts, self._parts = self._parts, []
             self._size = 0
@@ -67,7 +75,13 @@ class Outbox:
             else:
                 spec = running.spec
                 lines.append(LogLine(spec.cell, spec.id.hex(), spec.name, self._pid, stream, text))
-        self._post(Wrote(lines))
+        lines, bars = self._screens.sift(lines, time.monotonic())
+        if ended and self._screens:
+            self._screens.end(ended.hex(), lines, bars)
+        if lines:
+            self._post(Wrote(lines))
+        if bars:
+            self._post(Bars(bars))
 
     def _run(self) -> None:
         assert self._wake is not None
@@ -76,6 +90,8 @@ class Outbox:
             self._wake.clear()
             time.sleep(DELAY)
             self.send()
+            if self._screens.pending:
+                self._wake.set()
 
 
 class TaskStream(io.TextIOBase):

@@ -294,7 +294,7 @@ class Worker:
 
     def _finish(self, running: Running, outcome: m.TaskFinished) -> None:
         spec = running.spec
-        self.outbox.send()
+        self.outbox.send(outcome.task)
         self.client.queue(outcome)
         if spec.function:
             took = outcome.ended - outcome.started

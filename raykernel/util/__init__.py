@@ -21,6 +21,7 @@ from raykernel.util.placement_group import (
 if TYPE_CHECKING:
     from raykernel.util.actor_group import ActorGroup
     from raykernel.util.actor_pool import ActorPool
+    from raykernel.util.bars import tqdm, trange
     from raykernel.util.check_serialize import inspect_serializability
     from raykernel.util.executor import RayExecutor
     from raykernel.util.helpers import as_completed, map_unordered
@@ -41,6 +42,8 @@ _HOMES = {
     "map_unordered": "helpers",
     "plot_timeline": "plots",
     "register_serializer": "serialization",
+    "tqdm": "bars",
+    "trange": "bars",
 }
 _MODULES = frozenset(
     {
@@ -66,6 +69,8 @@ __all__ = [
     "plot_timeline",
     "register_serializer",
     "remove_placement_group",
+    "tqdm",
+    "trange",
 ]
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from raykernel.runtime.events import EventBatch, LogLine
+from raykernel.runtime.events import BarInfo, EventBatch, LogLine
 
 EventSink = Callable[[EventBatch], None]
 LogSink = Callable[[LogLine], None]
+BarSink = Callable[[list[BarInfo]], None]
 
 
 class Engine(Protocol):
@@ -44,6 +45,13 @@ class Engine(Protocol):
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
         """Hand every piece of task output to `sink`, until the returned function is called."""
+        ...
+
+    def on_bars(self, sink: BarSink) -> Callable[[], None]:
+        """Hand the progress bars that tasks move to `sink`, until the returned function is called.
+
+        Each comes in its newest state, a few times a second, and last of all as closed.
+        """
         ...
 
     def on_submit(self, hook: Callable[[str], None] | None) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from raykernel.runtime.engines.base import EventSink, LogSink
-from raykernel.runtime.events import CANCELLED, LIVE, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.events import CANCELLED, LIVE, BarInfo, EventBatch, LogLine, TaskInfo
 
 
 class FakeEngine:
@@ -38,6 +38,7 @@ class FakeEngine:
         self._changed: dict[str, TaskInfo] = {}
         self._sinks: dict[int, tuple[EventSink, str]] = {}
         self._logs: dict[int, LogSink] = {}
+        self._bars: dict[int, BarSink] = {}
         self._hook: Callable[[str], None] | None = None
         self._last_cell: str | None = None
 
@@ -58,6 +59,10 @@ class FakeEngine:
     def write(self, line: LogLine) -> None:
         for sink in list(self._logs.values()):
             sink(line)
+
+    def move(self, *bars: BarInfo) -> None:
+        for sink in list(self._bars.values()):
+            sink(list(bars))
 
     # -- Engine --------------------------------------------------------------------------------
 
@@ -81,6 +86,11 @@ class FakeEngine:
         key = max(self._logs, default=0) + 1
         self._logs[key] = sink
         return lambda: self._logs.pop(key, None) and None
+
+    def on_bars(self, sink: BarSink) -> Callable[[], None]:
+        key = max(self._bars, default=0) + 1
+        self._bars[key] = sink
+        return lambda: self._bars.pop(key, None) and None
 
     def on_submit(self, hook: Callable[[str], None] | None) -> None:
         self._hook = hook

@@ -22,8 +22,8 @@ import msgspec
 from raykernel.runtime import context, session
 from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
-from raykernel.runtime.engines.base import EventSink, LogSink
-from raykernel.runtime.events import EventBatch, LogLine, TaskInfo
+from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.settings import Settings
 
 _START_TIMEOUT = 30.0
@@ -54,6 +54,7 @@ class LocalEngine:
         self._process = process
         self._sinks: dict[int, tuple[EventSink, str]] = {}
         self._logs: dict[int, LogSink] = {}
+        self._bars: dict[int, BarSink] = {}
         self._warned: list[Callable[[str], None]] = []
         self._hook: Callable[[str], None] | None = None
         self.hooked_cell: str | None = ""
@@ -94,6 +95,23 @@ class LocalEngine:
                 self._logs.pop(key, None)
 
         return end
+
+    def on_bars(self, sink: BarSink) -> Callable[[], None]:
+        with self._lock:
+            self._keys += 1
+            key = self._keys
+            self._bars[key] = sink
+
+        def end() -> None:
+            with self._lock:
+                self._bars.pop(key, None)
+
+        return end
+
+    def move_bars(self, bars: list[BarInfo]) -> None:
+        """Bars of this process moved: let all drivers know."""
+        if not self.client.closed:
+            self.client.post(m.Bars(bars))
 
     def on_warning(self, sink: Callable[[str], None]) -> None:
         """Hand what a person should read once to `sink`."""
@@ -143,6 +161,11 @@ class LocalEngine:
             self._tell(message.batch)
         elif isinstance(message, m.Logs):
             self._log(message.lines)
+        elif isinstance(message, m.BarsMoved):
+            with self._lock:
+                shown = list(self._bars.values())
+            for show in shown:
+                show(message.bars)
         elif isinstance(message, m.Warn):
             for sink in self._warned:
                 sink(message.text)
