@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from raykernel import actor as actors
-from raykernel import exceptions
+from raykernel import exceptions, named_objects, sessions
 from raykernel import options as opts
 from raykernel.actor import ActorClass, ActorHandle
 from raykernel.calling import explain
@@ -108,24 +108,27 @@ def init(
     log_to_driver: bool = True,
     runtime_env: Mapping[str, Any] | None = None,
     name: str | None = None,
+    session_ttl: float | None = None,
     **others: Any,
 ) -> RayContext:
-    """Start a session on this machine. Blocks until it answers, about 0.2 s.
+    """Start a session on this machine, or connect to one. Blocks until it answers, about 0.2 s.
+
+    `address`: the name of a session that runs (or its `session.json`, or what its context has for
+    "address") connects to it, as one more driver. "local" always starts one. Without it a notebook
+    whose session has outlived its kernel comes back to that; all others start one.
 
     `object_store_memory` is in bytes (default: 30 % of the machine's memory), `name` the session's
-    name. Raises RuntimeError if a session runs already (unless `ignore_reinit_error`) or a keyword
-    is not known. Options of Ray that make no sense on one machine's engine (the dashboard's, the
+    name, `session_ttl` the seconds it outlives its last driver (default 0; in a notebook with the
+    extension loaded, what that is configured to). Raises RuntimeError if a session runs already
+    (unless `ignore_reinit_error`) or a keyword is not known, ConnectionError if there is none at
+    `address` or it can't be used, ValueError for options of a session to be started beside an
+    `address`. Options of Ray that make no sense on one machine's engine (the dashboard's, the
     cluster's) are accepted and have no effect.
     """
     global _log_to_driver, _driver_pid, _session_context
     unknown = set(others) - _IGNORED
     if unknown:
         raise RuntimeError(f"Unknown keyword argument(s): {', '.join(sorted(unknown))}")
-    if address not in (None, "local", "auto"):
-        raise ConnectionError(
-            f"init(address={address!r}): connecting to a Ray cluster or another machine is not "
-            "there yet; leave address out to start a session on this machine"
-        )
     if context.engine is not None and context.engine.client.closed:
         shutdown()  # that session is gone; what is left of it here goes too
     if context.engine is not None and not _forked():
@@ -141,6 +144,12 @@ def init(
         opts._namespace("namespace", namespace)
     if not os.path.isabs(others.get("_temp_dir") or "/"):
         raise ValueError("temp_dir must be absolute path or None.")
+    if session_ttl is not None and not 0 <= session_ttl < float("inf"):
+        raise ValueError(f"session_ttl={session_ttl!r} is no number of seconds")
+    asked = {
+        "num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources, "name": name,
+        "object_store_memory": object_store_memory, "session_ttl": session_ttl,
+    }  # fmt: skip
     total = _total(num_cpus, num_gpus, resources)
     environment = json.loads(canonical(runtime_env) or "{}")
     variables = environment.pop("env_vars", {})
@@ -148,13 +157,14 @@ def init(
     if capacity < 1 << 20:
         raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
     total["object_store_memory"] = int(capacity)
-    try:
-        engine = local.start(
-            total, int(capacity), name=name or "", namespace=namespace or os.urandom(8).hex(),
-            env=variables,
-        )  # fmt: skip
-    except (local.StartFailed, session.SessionError, OSError) as error:
-        raise RuntimeError(f"could not start a session: {error}") from None
+    engine = sessions.connect(address, asked, namespace or "")
+    if engine is None:
+        try:
+            engine = sessions.start(total, int(capacity), asked, namespace or "", variables)
+        except (local.StartFailed, session.SessionError, OSError) as error:
+            raise RuntimeError(f"could not start a session: {error}") from None
+    elif variables:  # its workers have others: a task brings its own
+        environment, variables = {**environment, "env_vars": variables}, {}
     _log_to_driver = log_to_driver
     _driver_pid = os.getpid()
     context.engine = engine
@@ -211,7 +221,20 @@ def _cpu_count() -> int:
 
 
 def shutdown(_exiting_interpreter: bool = False) -> None:
-    """End the session, with all its processes and memory. Harmless if there is none."""
+    """End the session, with all its processes and memory. Harmless if there is none.
+
+    A session that another driver uses goes on, and so does one that this driver connected to by
+    its address: then only the connection ends, and this driver's tasks with it.
+    """
+    _part(end=True)
+
+
+def _leave() -> None:
+    """The program ends: what is to outlive it goes on."""
+    _part(end=context.engine is not None and not context.engine.lasting)
+
+
+def _part(end: bool) -> None:
     global _session_context
     running, context.engine = context.engine, None
     if running is None:
@@ -221,12 +244,15 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
         return
     for callback in list(_callbacks):
         callback(None)
-    running.shutdown()
+    if end:
+        running.shutdown()
+    else:
+        running.leave()
     running.client.guard.close()
     context.environment, context.job_variables = "", {}
 
 
-atexit.register(shutdown)
+atexit.register(_leave)
 
 
 def is_initialized() -> bool:
@@ -442,10 +468,20 @@ def _warn_if_in_loop() -> None:
     )
 
 
-def put(value: Any) -> ObjectRef[Any]:
+def put(value: Any, *, name: str | None = None) -> ObjectRef[Any]:
     """Store a value; its ref. Raises TypeError for a ref or a value that can't be pickled,
-    ObjectStoreFullError."""
+    ObjectStoreFullError.
+
+    With a `name` the session keeps the object, for `get_object`, until the name is given to another
+    or the session ends: also when the notebook's kernel is restarted. A task's ref can be named as
+    well: the object is that task's result, whether or not it is there yet.
+    """
     client: Client = connected().client
+    if name is not None:
+        _check_object_name(name)
+        if isinstance(value, ObjectRef):
+            _check_owner(client, value)
+            return named_objects.give(name, value)
     if isinstance(value, ObjectRef):
         raise TypeError(
             "Calling 'put' on an ray.ObjectRef is not allowed. If you really want to do this, you "
@@ -459,7 +495,25 @@ def put(value: Any) -> ObjectRef[Any]:
         raise TypeError(explain(f"Could not serialize the put value {value!r}", value)) from error
     ref: ObjectRef[Any] = ObjectRef(client.ids.put(), client)
     _store(client, ref._id, data)
-    return ref
+    return ref if name is None else named_objects.give(name, ref)
+
+
+def _check_object_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"an object's name is a string, not {name!r}")
+    if not name.strip():
+        raise ValueError("an object's name must not be empty")
+
+
+def get_object(name: str, namespace: str | None = None) -> ObjectRef[Any]:
+    """The ref of the object that `put(value, name=name)` stored, in whichever driver.
+
+    Raises ValueError if there is none of that name in the namespace (default: the session's).
+    """
+    _check_object_name(name)
+    if namespace is not None:
+        opts._namespace("namespace", namespace)
+    return named_objects.find(connected(), name, namespace)
 
 
 def _store(client: Client, object_id: bytes, data: Serialized) -> None:

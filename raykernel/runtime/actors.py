@@ -58,7 +58,7 @@ class ActorTable:
         self._claims.pop(actor.id, None)
         client.actors += 1
         handle = self._core.store.create(handle_id(actor.id), None, client)
-        if options.detached:
+        if actor.detached:
             handle.count += 1  # the session's own reference: it is never out of scope
         return actor
 
@@ -244,7 +244,7 @@ class ActorTable:
         owner = self._core.clients.get(actor.owner)
         if owner is not None:
             owner.actors -= 1
-        if options.detached:
+        if actor.detached:
             self._core.store.decref(handle_id(actor.id))
 
     def _remember_dead(self, actor: Actor) -> None:
@@ -315,7 +315,7 @@ class ActorTable:
         for actor_id in [a for a, maker in self._claims.items() if maker == client.id]:
             self.unclaim(actor_id)
         for actor in list(self.actors.values()):
-            mortal = actor.owner == client.id and not actor.options.detached
+            mortal = actor.owner == client.id and not actor.detached
             if mortal and actor.state is not ActorState.DEAD:
                 owner = f"Owner Id: {actor.owner.hex()} Owner's worker process has ended."
                 self.bury(actor, f"The actor is dead because its owner has died. {owner}")

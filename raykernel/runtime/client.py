@@ -104,6 +104,9 @@ class Client:
         self._out.append(m.Hello(role, client_id, pid, namespace))
         self.flush()
         while not self._welcome:
+            if self.closed:
+                self._sock.close()
+                raise ConnectionLost(self.closed)
             self._pump(self._turn, None)
         self.welcome: m.Welcome = self._welcome[0]
         self.arena: Arena = Arena(self.welcome.arena, self.welcome.capacity)
@@ -525,8 +528,9 @@ class Client:
 
     # -- requests ------------------------------------------------------------------------------
 
-    def request(self, make: Callable[[int], Any]) -> bytes:
-        """Send a request and wait for its answer. Raises RequestFailed, ConnectionLost."""
+    def request(self, make: Callable[[int], Any], timeout: float | None = None) -> bytes:
+        """Send a request and wait for its answer. Raises RequestFailed, ConnectionLost, Timeout."""
+        deadline = None if timeout is None else time.perf_counter() + timeout
         with self.guard:
             with self._send_lock:
                 self._requests += 1
@@ -538,7 +542,10 @@ class Client:
                 reply = self._replies.pop(number, None)
                 if reply is not None:
                     break
-                self.pump(seen, None)
+                left = None if deadline is None else deadline - time.perf_counter()
+                if left is not None and left <= 0:
+                    raise Timeout
+                self.pump(seen, left)
         if reply.error:
             raise RequestFailed(reply.error)
         return reply.data

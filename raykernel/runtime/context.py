@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .messages import TaskSpec
+    from .session import Home
 
 #: Set by the notebook layer in a driver: returns the id of the cell that the calling code runs
 #: for, or "". Called once per submission, in the submitting thread: keep it quick.
@@ -27,6 +28,10 @@ thread_origin: Callable[[], Running | None] | None = None
 
 #: In a driver: the cell that this context's code runs for, "" if it doesn't say.
 cell: ContextVar[str] = ContextVar("raykernel_cell", default="")
+
+#: Set by the notebook layer in a driver: where this driver's session belongs and how many seconds
+#: it outlives its drivers, None if this driver is nobody's notebook. Asked when a session starts.
+home: Callable[[], tuple[Home, float] | None] | None = None
 
 #: This process's engine: set by `init` in a driver and at start in a worker.
 engine: Any = None

@@ -21,6 +21,7 @@ from typing import Any
 
 from . import messages as m
 from . import session, shm
+from .attach import Build
 from .ids import NODE_BYTES, IdFactory
 from .instructions import Discard, Instruction, Send, SignalWorker, StartWorker, Stop
 from .poller import READ, WRITE, Poller
@@ -59,8 +60,10 @@ class Head:
             settings.capacity, settings.job, settings.total, settings.namespace,
         )  # fmt: skip
         self.scheduler = Scheduler(
-            clock=time.time, ids=IdFactory(), total=settings.total, welcome=welcome
-        )
+            clock=time.time, ids=IdFactory(), total=settings.total, welcome=welcome,
+            ttl=settings.ttl, prestart=settings.prestart,
+        )  # fmt: skip
+        self.scheduler.life.begin(time.time())
         self._poller = Poller()
         self._connections: dict[int, Connection] = {}
         self._clients: dict[bytes, Connection] = {}
@@ -74,10 +77,13 @@ class Head:
         self._listener.listen(1024)
         self._listener.setblocking(False)
         self._poller.add(self._listener.fileno())
-        info = session.SessionInfo(
-            settings.name, os.getpid(), settings.driver, time.time(), settings.folder, str(arena)
-        )
-        session.write(self.folder, info)
+        build = Build.mine(settings.version)
+        self._info = session.SessionInfo(
+            settings.name, os.getpid(), settings.driver, time.time(), settings.folder, str(arena),
+            ttl=settings.ttl, home=settings.home, python=build.python, raykernel=build.raykernel,
+            prefix=build.prefix, cpus=settings.total.get("CPU", 0.0),
+        )  # fmt: skip
+        session.write(self.folder, self._info)
         self._do(self.scheduler.start_workers(settings.prestart))
         self._flush()
         os.write(ready, b"ready\n")
@@ -99,6 +105,7 @@ class Head:
                     self._read(connection)
             if timeout is not None:
                 self._do(scheduler.tick(time.time()))
+                self._describe()
             self._flush()
         self._close()
 
@@ -150,6 +157,7 @@ class Head:
             connection.client = hello.id
             self._clients[hello.id] = connection
             self._do(self.scheduler.hello(hello))
+            self._describe()
         if messages:
             self._do(self.scheduler.handle(connection.client, messages))
 
@@ -171,6 +179,7 @@ class Head:
         self._forget(connection)
         if client:
             self._do(self.scheduler.disconnected(client))
+            self._describe()
 
     def _forget(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:
@@ -182,6 +191,16 @@ class Head:
         self._pending.pop(connection, None)
         if connection.client:
             self._clients.pop(connection.client, None)
+
+    def _describe(self) -> None:
+        """Keep what `raykernel sessions` says of the session true."""
+        life, info = self.scheduler.life, self._info
+        said = (info.ttl, info.drivers, info.idle_since)
+        now = (life.ttl, life.drivers, life.idle_since)
+        if life.born and said != now and not self._stopped:
+            info.ttl, info.drivers, info.idle_since = life.ttl, life.drivers, life.idle_since
+            with contextlib.suppress(OSError):
+                session.write(self.folder, info)
 
     # -- out -----------------------------------------------------------------------------------
 

@@ -206,6 +206,43 @@ def _actor_state(core: Scheduler, client: Client, filters: dict[str, Any]) -> di
     }
 
 
+def _name_object(core: Scheduler, client: Client, filters: dict[str, Any]) -> None:
+    core.named.give(filters["namespace"], filters["name"], filters["object"])
+
+
+def _find_object(core: Scheduler, client: Client, filters: dict[str, Any]) -> bytes:
+    """The client holds what it is told; see `NamedObjects.lend`."""
+    return core.named.lend(client, filters["namespace"], filters["name"])
+
+
+def _forget_object(core: Scheduler, client: Client, filters: dict[str, Any]) -> bool:
+    return core.named.take(filters["namespace"], filters["name"])
+
+
+def _named_objects(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[Any]:
+    return core.named.listed()
+
+
+def _life(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ttl": core.life.ttl,
+        "drivers": core.life.drivers,
+        "idle_since": core.life.idle_since,
+        "background": sorted(core.background),
+    }
+
+
+def _background(core: Scheduler, client: Client, filters: dict[str, Any]) -> int:
+    """Put a cell in the background; how many of its tasks are unfinished."""
+    core.background.add(filters["cell"])
+    return sum(t.spec.cell == filters["cell"] for t in core.tasks.values())
+
+
+def _end(core: Scheduler, client: Client, filters: dict[str, Any]) -> bool:
+    """End the session, unless another driver uses it. Whether it ends."""
+    return core.end_unless_used()
+
+
 def _groups(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
@@ -252,4 +289,11 @@ _ANSWERS: dict[str, Answer] = {
     "actor_state": _actor_state,
     "task_kind": _task_kind,
     "groups": _groups,
+    "name_object": _name_object,
+    "find_object": _find_object,
+    "forget_object": _forget_object,
+    "named_objects": _named_objects,
+    "life": _life,
+    "background": _background,
+    "end": _end,
 }

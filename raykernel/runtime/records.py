@@ -210,8 +210,8 @@ class ActorState(IntEnum):
 class Actor:
     """An actor with its queue: one line per caller, so that each caller's order is kept."""
 
-    __slots__ = ("creation", "death", "ending", "id", "lines", "options", "owner", "pending",
-                 "restarts", "restarts_left", "state", "unready", "window",
+    __slots__ = ("creation", "death", "detached", "ending", "id", "lines", "options", "owner",
+                 "pending", "restarts", "restarts_left", "state", "unready", "window",
                  "worker")  # fmt: skip
 
     def __init__(self, id: bytes, creation: Task, owner: bytes, options: ActorOptions) -> None:
@@ -224,6 +224,7 @@ class Actor:
         self.unready: dict[bytes, Task] = {}  # out of order: in no line before their turn
         self.pending = 0  # calls in lines or unready
         self.options = options
+        self.detached = options.detached  # the session's own: no driver's end ends it
         self.window = 0  # calls on their way to it at once
         self.restarts_left = options.max_restarts
         self.restarts = 0

@@ -13,6 +13,9 @@ The parts:
     actors.py      actors and their lines of calls
     streams.py     what generators yield
     groups.py      placement groups
+    named.py       named objects
+    life.py        when the session ends by itself
+    departure.py   what a driver that leaves takes with it
     feed.py        what the views are told
     bars.py        progress bars that tasks move
 
@@ -25,29 +28,30 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgspec
 
+from . import departure, queries, resources
 from . import messages as m
-from . import queries, resources
 from .actors import ActorTable
 from .allocator import Allocator
 from .bars import BarTable
+from .departure import PATIENCE
 from .dispatch import POKE, Dispatcher
 from .events import BarInfo
 from .feed import Feed
 from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
 from .instructions import Instruction, Send, SignalWorker, Stop
+from .life import Life
+from .named import NamedObjects
 from .records import Actor, Client, Task, TaskEvent, TaskState, Worker, cancelled
 from .store import ObjectTable, error_value
 from .streams import Streams
 from .wire import encode_one
 
-#: Seconds after which a cell's task that ignores its interruption is killed.
-PATIENCE = 1.5
 _VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
 _STRIP = 256  # arguments longer than this are forgotten with the task's end
 
@@ -63,6 +67,8 @@ class Scheduler:
         total: dict[str, float],
         welcome: m.Welcome,
         keep_warm: int = 256 * 2**20,
+        ttl: float = 0.0,
+        prestart: int = 0,
     ) -> None:
         self.clock = clock
         self.out: list[Instruction] = []
@@ -70,6 +76,10 @@ class Scheduler:
         self.tasks: dict[bytes, Task] = {}  # live ones
         self.clients: dict[bytes, Client] = {}
         self.functions: dict[bytes, m.RegisterFunction] = {}
+        self.registrants: dict[bytes, set[bytes]] = {}  # who made which of them known
+        self.life = Life(ttl)
+        self.background: set[str] = set()  # cells whose work nobody's leaving ends
+        self._prestart = prestart
         self.feed = Feed(clock)
         self.bars = BarTable(self._tell_bars)
         self.store = ObjectTable(
@@ -83,6 +93,7 @@ class Scheduler:
         )  # fmt: skip
         self.actors = ActorTable(self, self.out)
         self.streams = Streams(self)
+        self.named = NamedObjects(self.store)
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
         self._unheld: deque[bytes] = deque()  # actors whose last handle is gone
         self._deadlines: dict[bytes, Task] = {}  # tasks to be ended when their time is up
@@ -143,21 +154,38 @@ class Scheduler:
             self.dispatcher.connected(worker, hello.pid)
         else:
             self.clients[hello.id] = Client(hello.id, hello.role, hello.pid, hello.namespace)
+            if hello.role == "driver" and self.life.joined():
+                departure.renew_workers(self)
+                for _ in range(self._prestart):
+                    self.dispatcher.start()
         self.out.append(Send(hello.id, self.welcome))
         return self._settle_turn()
 
     def disconnected(self, client_id: bytes) -> list[Instruction]:
-        """A connection ended. The session ends with its last driver."""
+        """A connection ended."""
         client = self.clients.get(client_id)
         if client is None:
             return []
         if isinstance(client, Worker):
             self.kill(client)  # it is going or has lost its mind; `worker_died` does the rest
             return self._settle_turn()
-        self._forget(client)
-        if client.role == "driver" and not any(c.role == "driver" for c in self.clients.values()):
-            self.out.append(Stop("the last driver left"))
+        if client.role == "driver":
+            self._driver_left(client)
+        else:
+            self._forget(client)
         return self._settle_turn()
+
+    def _driver_left(self, client: Client) -> None:
+        last = self.life.left(self.clock())
+        client.connected = False
+        if last and not self.life.ttl:
+            self._forget(client)
+            self.out.append(Stop("the last driver left"))
+            return
+        self._forget(client, departure.settle_affairs(self, client))
+        if last:
+            departure.renew_workers(self)
+            departure.forget_functions(self)
 
     def worker_died(self, worker_id: bytes, status: int) -> list[Instruction]:
         """A worker's process has ended, and all it had sent was handled."""
@@ -194,17 +222,29 @@ class Scheduler:
         batch = self.feed.due(now)
         if batch is not None:
             self.out.extend(Send(w, batch) for w in self.feed.watchers)
+        if self.life.left_to_live(now) == 0.0:
+            if any(t.spec.cell in self.background for t in self.tasks.values()):
+                self.life.prolong(now)
+            else:
+                self.out.append(Stop(f"nobody used it for {self.life.ttl:g} s"))
         return self._settle_turn()
 
     def next_tick(self) -> float | None:
         """Seconds until `tick` should be called, None if only an event can change anything."""
         soonest = self.dispatcher.next_due()
-        if self.feed.watchers or self._deadlines:
+        if self.feed.watchers or self._deadlines or self.life.idle_since:
             now = self.clock()
-            times = [soonest, self.feed.next_due(now)]
+            times = [soonest, self.feed.next_due(now), self.life.left_to_live(now)]
             times += [max(0.0, t.kill_at - now) for t in self._deadlines.values()]
             soonest = min((t for t in times if t is not None), default=None)
         return soonest
+
+    def end_unless_used(self) -> bool:
+        """End the session if it has no driver but one. Whether it ends."""
+        if self.life.drivers > 1:
+            return False
+        self.out.append(Stop("its driver ended it"))
+        return True
 
     def start_workers(self, n: int) -> list[Instruction]:
         for _ in range(n):
@@ -363,6 +403,7 @@ class Scheduler:
         return values
 
     def _register(self, client: Client, message: m.RegisterFunction) -> None:
+        self.registrants.setdefault(message.key, set()).add(client.id)
         if message.key not in self.functions:
             self.functions[message.key] = message
             for inner in message.contained:
@@ -613,7 +654,8 @@ class Scheduler:
             else:
                 self._failing.append((task, record))
 
-    def _forget(self, client: Client) -> None:
+    def _forget(self, client: Client, staying: Container[bytes] = ()) -> None:
+        """A process is gone, and what ends with it; but not these placement groups."""
         client.connected = False
         self.clients.pop(client.id, None)
         self.feed.unwatch(client.id)
@@ -621,7 +663,8 @@ class Scheduler:
         self.actors.owner_gone(client)
         if client.role == "driver":
             for group in self.dispatcher.groups.of_owner(client.id):
-                self.remove_group(group.id)
+                if group.id not in staying:
+                    self.remove_group(group.id)
         for task in list(self.tasks.values()):
             endless = task.spec.returns == m.STREAMING and task.owner == client.id
             if endless and task.ended == 0.0 and task.stream_dropped < 0:

@@ -33,6 +33,13 @@ class SessionError(Exception):
     """A session can't be made, found or reached; the text says which and why."""
 
 
+class Home(msgspec.Struct, frozen=True):
+    """Where a session belongs: what finds it again after its driver has ended (see attach.py)."""
+
+    kernel: str = ""  # the connection file of the notebook's kernel
+    notebook: str = ""  # the notebook's path
+
+
 class SessionInfo(msgspec.Struct):
     """What `session.json` says, and whether its head lives."""
 
@@ -43,6 +50,14 @@ class SessionInfo(msgspec.Struct):
     path: str
     arena: str
     alive: bool = True
+    ttl: float = 0.0  # seconds it outlives its last driver
+    drivers: int = 1
+    idle_since: float = 0.0  # seconds since the epoch; 0 while a driver uses it
+    home: Home = Home()
+    python: str = ""  # as in "3.11"
+    raykernel: str = ""
+    prefix: str = ""  # the folder of its Python environment
+    cpus: float = 0.0
 
 
 def root() -> Path:
@@ -111,11 +126,18 @@ def write(folder: Path, info: SessionInfo) -> None:
 
 def read(name: str) -> SessionInfo:
     """A session's description. Raises SessionError if there is none of that name."""
-    file = root() / check_name(name) / "session.json"
+    info = read_file(root() / check_name(name) / "session.json")
+    if info is None:
+        raise SessionError(f"no session named {name!r}; `raykernel sessions` lists them")
+    return info
+
+
+def read_file(file: Path) -> SessionInfo | None:
+    """The description in this file, None if it is none."""
     try:
         info = msgspec.json.decode(file.read_bytes(), type=SessionInfo)
-    except (FileNotFoundError, msgspec.DecodeError):
-        raise SessionError(f"no session named {name!r}; `raykernel sessions` lists them") from None
+    except (OSError, msgspec.DecodeError):
+        return None
     info.alive = is_alive(info)
     return info
 
@@ -144,6 +166,16 @@ def remove(folder: Path, arena: Path) -> None:
     if arena.parent == _SHM:
         arena.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def await_end(folder: Path, seconds: float) -> bool:
+    """Wait until a session's folder is gone: its processes take a moment to clean up."""
+    deadline = time.monotonic() + seconds
+    while folder.exists():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def sweep() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from .session import Home
+
 
 class Settings(msgspec.Struct):
     """Everything the session's processes need to know, as one JSON argument."""
@@ -22,3 +24,6 @@ class Settings(msgspec.Struct):
     preload: list[str]  # modules worth having before the first fork
     size_threads: bool = True  # OMP_NUM_THREADS is ours to set: the user has not
     env: dict[str, str] = {}  # environment variables of all workers
+    ttl: float = 0.0  # seconds the session outlives its last driver
+    home: Home = Home()
+    version: str = ""  # raykernel's

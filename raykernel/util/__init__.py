@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raykernel.util.executor import RayExecutor
     from raykernel.util.helpers import as_completed, map_unordered
     from raykernel.util.named_actors import list_named_actors
+    from raykernel.util.named_objects import forget_object, list_named_objects
     from raykernel.util.plots import plot_timeline
     from raykernel.util.serialization import deregister_serializer, register_serializer
     from raykernel.util.state import list_tasks
@@ -36,7 +37,9 @@ _HOMES = {
     "RayExecutor": "executor",
     "as_completed": "helpers",
     "deregister_serializer": "serialization",
+    "forget_object": "named_objects",
     "inspect_serializability": "check_serialize",
+    "list_named_objects": "named_objects",
     "list_named_actors": "named_actors",
     "list_tasks": "state",
     "map_unordered": "helpers",
@@ -58,10 +61,12 @@ __all__ = [
     "RayExecutor",
     "as_completed",
     "deregister_serializer",
+    "forget_object",
     "get_current_placement_group",
     "get_placement_group",
     "inspect_serializability",
     "list_named_actors",
+    "list_named_objects",
     "list_tasks",
     "map_unordered",
     "placement_group",

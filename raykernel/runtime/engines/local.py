@@ -1,7 +1,11 @@
 """The local engine: a session's processes on this machine, seen from a driver or a worker.
 
-`start` brings up zygote and head and connects; `LocalEngine` wraps the connection in what the API
-and the notebook layer need. In a worker the same class wraps the worker's own connection.
+`start` brings up zygote and head and connects, `join` connects to a session there is; `LocalEngine`
+wraps the connection in what the API and the notebook layer need. In a worker the same class wraps
+the worker's own connection.
+
+A driver that started its session, or came back to it, ends it with `shutdown`, unless another
+driver uses it by then. `leave` never ends it: what becomes of it then is up to its time to live.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ import msgspec
 
 from raykernel.runtime import context, session
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client
+from raykernel.runtime.client import Client, ConnectionLost, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.session import Home, SessionError, SessionInfo
 from raykernel.runtime.settings import Settings
 
 _START_TIMEOUT = 30.0
@@ -44,8 +49,21 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, client: Client, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        process: subprocess.Popen[bytes] | None = None,
+        info: SessionInfo | None = None,
+        owner: bool = False,
+    ) -> None:
         self.client = client
+        #: What there was when this driver came to a session that ran; None if it started it.
+        self.joined = info
+        #: Whether it is this driver's to end.
+        self.owner = owner
+        #: Whether it outlives this driver.
+        self.lasting = False
+        self.ended = False
         self.session = client.welcome.session
         self.folder = client.welcome.folder
         self.node = client.welcome.node
@@ -132,14 +150,17 @@ class LocalEngine:
         return msgspec.msgpack.decode(data, type=int)
 
     def shutdown(self) -> None:
-        """End the session if this process started it, else only the connection."""
+        """End the session if it is this driver's and no other driver uses it, else only the
+        connection. `ended` says which."""
+        self.ended = self.owner and self._end()
+        if not self.ended:
+            self.leave()
+            return
+        self.client.close()
         process = self._process
         if process is None:
-            self.client.close()
+            session.await_end(Path(self.folder), _STOP_TIMEOUT)
             return
-        if not self.client.closed:
-            self.client.post(m.Shutdown())
-        self.client.close()
         try:
             process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -147,6 +168,24 @@ class LocalEngine:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             session.remove(Path(self.folder), Path(self.client.welcome.arena))
+
+    def _end(self) -> bool:
+        """Ask the head to end the session. Whether it does, or is gone, or doesn't answer."""
+        if self.client.closed:
+            return True
+        try:
+            data = self.client.request(lambda n: m.Query(n, "end"), _STOP_TIMEOUT)
+        except (ConnectionLost, Timeout):
+            return True
+        return msgspec.msgpack.decode(data, type=bool)
+
+    def leave(self) -> None:
+        """End the connection, and not the session."""
+        self.client.close()
+        process = self._process
+        if process is not None and process.poll() is None:
+            # our child all the same: somebody has to take note of its end
+            threading.Thread(target=process.wait, name="raykernel-reaper", daemon=True).start()
 
     # -- what the head sends by itself ---------------------------------------------------------
 
@@ -195,9 +234,13 @@ def start(
     name: str = "",
     namespace: str = "",
     env: dict[str, str] | None = None,
+    ttl: float = 0.0,
+    home: Home | None = None,
+    version: str = "",
 ) -> LocalEngine:
     """Start a session and connect to it. Blocks until its head answers.
 
+    The session outlives its last driver by `ttl` seconds; `home` is where it is found again.
     Raises StartFailed, session.SessionError.
     """
     if sys.platform == "win32":
@@ -223,13 +266,31 @@ def start(
         preload=[module for module in _PRELOAD if module in sys.modules],
         size_threads="OMP_NUM_THREADS" not in os.environ,
         env=env or {},
+        ttl=ttl,
+        home=home or Home(),
+        version=version,
     )
     try:
         process = _launch(settings)
     except BaseException:
         session.remove(folder, arena)
         raise
-    return connect(settings, process)
+    engine = connect(settings.folder, settings.namespace, process)
+    engine.lasting = ttl > 0
+    return engine
+
+
+def join(info: SessionInfo, namespace: str, owner: bool) -> LocalEngine:
+    """Connect to a session that runs, as one more driver of it.
+
+    `namespace` "" is the session's own. Raises session.SessionError if it has ended meanwhile.
+    """
+    try:
+        engine = connect(info.path, namespace, None, info, owner)
+    except (OSError, ConnectionLost):
+        raise SessionError(f"session {info.name} has just ended") from None
+    engine.lasting = info.ttl > 0
+    return engine
 
 
 def _launch(settings: Settings) -> subprocess.Popen[bytes]:
@@ -265,7 +326,13 @@ def _launch(settings: Settings) -> subprocess.Popen[bytes]:
     )
 
 
-def connect(settings: Settings, process: subprocess.Popen[bytes] | None) -> LocalEngine:
+def connect(
+    folder: str,
+    namespace: str,
+    process: subprocess.Popen[bytes] | None,
+    info: SessionInfo | None = None,
+    owner: bool = True,
+) -> LocalEngine:
     engine: LocalEngine | None = None
 
     def hear(message: Any) -> None:
@@ -273,10 +340,11 @@ def connect(settings: Settings, process: subprocess.Popen[bytes] | None) -> Loca
             engine.hear(message)
 
     client = Client(
-        os.path.join(settings.folder, "head.sock"), "driver", os.urandom(16), os.getpid(),
-        settings.namespace, on_message=hear,
+        os.path.join(folder, "head.sock"), "driver", os.urandom(16), os.getpid(), namespace,
+        on_message=hear,
     )  # fmt: skip
-    engine = LocalEngine(client, process)
+    engine = LocalEngine(client, process, info, owner)
+    engine.namespace = namespace or engine.namespace
     client.start_io()
     return engine
 
