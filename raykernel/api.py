@@ -661,6 +661,17 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     client.flush()
 
 
+def kept() -> dict[str, list[str]]:
+    """The names of what the session keeps whoever leaves, in this driver's namespace."""
+    current = connected()
+    actors = current.query("named_actors", namespace=current.namespace)
+    objects = current.query("named_objects")
+    return {
+        "actors": sorted(one["name"] for one in actors),
+        "objects": sorted(o["name"] for o in objects if o["namespace"] == current.namespace),
+    }
+
+
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     """The handle of a named actor. It doesn't keep the actor alive.
 

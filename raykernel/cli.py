@@ -1,4 +1,4 @@
-"""The command line: `raykernel demo | lab | bench | sessions | stop`.
+"""The command line: `raykernel demo | lab | bench | install | sessions | stop`.
 
 Only the options are declared here. What a command does is imported when it runs, so that
 `raykernel --help` answers at once. A command returns its exit code, or raises `CommandError` with
@@ -52,7 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(_command(commands, "demo", _demo, "learn house prices in a notebook, start to end"))
     _add_lab(_command(commands, "lab", _lab, "open the teaching notebooks in JupyterLab"))
     _add_bench(_command(commands, "bench", _bench, "measure the core operations' speed"))
-    _command(commands, "sessions", _sessions, "list this user's sessions on this machine")
+    _add_install(
+        _command(commands, "install", _install, "add the kernel with raykernel loaded to Jupyter")
+    )
+    _add_sessions(
+        _command(commands, "sessions", _sessions, "list this user's sessions on this machine")
+    )
     _add_stop(_command(commands, "stop", _stop, "end a session and everything it started"))
     return parser
 
@@ -129,6 +134,37 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
+def _add_install(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        'Add the kernel "Python 3 (raykernel)" to Jupyter: Python as in this environment, with '
+        "the extension loaded, so that a notebook needs no %load_ext."
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--user", action="store_true", help="for this user, in every environment")
+    where.add_argument(
+        "--sys-prefix", action="store_true", help=f"in this Python's environment, {sys.prefix}"
+    )
+    where.add_argument("--prefix", metavar="DIR", help="in DIR/share/jupyter/kernels")
+    parser.add_argument(
+        "--name", default="raykernel", help="Jupyter's name for the kernel (default raykernel)"
+    )
+    parser.add_argument(
+        "--display-name", metavar="TEXT", help='what front ends show ("Python 3 (raykernel)")'
+    )
+    parser.add_argument("--remove", action="store_true", help="take the kernel away again")
+    parser.epilog = (
+        "Without a place it goes to this environment if it is a virtual one, else --user."
+    )
+
+
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "List this user's sessions on this machine: how many drivers (notebooks, programs) use "
+        "each, how long it has been idle if none does, and its ttl: the idle time after which it "
+        "ends by itself. `%ray start --address NAME` or ray.init(address=NAME) uses one."
+    )
+
+
 def _add_stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a session, as `raykernel sessions` names it"
@@ -166,6 +202,12 @@ def _bench(options: argparse.Namespace) -> int:
     from raykernel.bench import command
 
     return command.run(options)
+
+
+def _install(options: argparse.Namespace) -> int:
+    from raykernel.commands import install
+
+    return install.run(options)
 
 
 def _sessions(options: argparse.Namespace) -> int:

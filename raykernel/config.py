@@ -45,6 +45,9 @@ class RayKernelConfig(Configurable):
     capture_limit: Float[float, float | int] = Float(
         100.0, min=0.0, help="MiB that a submitted function may capture at all"
     ).tag(config=True, metavar="MIB")
+    session_ttl: Float[float, float | int] = Float(
+        600.0, min=0.0, help="seconds a notebook's session goes on after its kernel has ended"
+    ).tag(config=True, metavar="S")
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """Take what the environment sets. A value that makes no sense is warned of and left out."""

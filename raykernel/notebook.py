@@ -18,9 +18,12 @@ from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
 from raykernel.heartbeat import keep_awake
+from raykernel.home import home_of
 from raykernel.output import publisher
 from raykernel.reporter import Reporter
+from raykernel.runtime import context
 from raykernel.runtime.engines.base import Engine
+from raykernel.runtime.session import Home
 
 
 class Notebook:
@@ -32,6 +35,8 @@ class Notebook:
         self.config.read_environment(os.environ)
         #: Options given to `%ray start`, for the session it starts.
         self.flags: dict[str, Any] = {}
+        #: Whether `%ray start` is at work, which says itself what it did.
+        self.starting = False
         self.cells = CellTracker(shell)
         self.transformer = remote_cell.RemoteCellTransformer(parse_remote)
         self.reporter: Reporter | None = None
@@ -73,9 +78,16 @@ class Notebook:
         self.cells.on_start(self._count_cell)
         self.on_unload(self._stop_counting)
 
+        context.home = self._home
+        self.on_unload(self._leave_home)
+        self.config.observe(self._ttl_changed, "session_ttl")
+        self.on_unload(lambda: self.config.unobserve(self._ttl_changed, "session_ttl"))
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
-        self._session(api.engine())
+        running = api.engine()
+        if running is not None and running.owner and not running.lasting:
+            self._settle_down(running)
+        self._session(running)
 
     def unload(self) -> None:
         self._session(None)
@@ -99,6 +111,31 @@ class Notebook:
     def _stop_counting(self) -> None:
         redefinition.names, redefinition.epoch = None, 0
 
+    def _home(self) -> tuple[Home, float] | None:
+        home = home_of(self.shell)
+        return None if home is None else (home, self.settings.session_ttl)
+
+    def _leave_home(self) -> None:
+        if context.home == self._home:
+            context.home = None
+
+    def what_is_kept(self) -> str:
+        """The names of what a driver finds in a session that it didn't start."""
+        kept = self.api.kept()
+        return "".join(f"Named {what}: {', '.join(of)}.\n" for what, of in kept.items() if of)
+
+    def _settle_down(self, engine: Engine) -> None:
+        """A session of this kernel's is the notebook's: it outlives the kernel."""
+        found = self._home()
+        if found is not None:
+            home, ttl = found
+            engine.settle_down(ttl, home.kernel, home.notebook)
+
+    def _ttl_changed(self, _change: Any) -> None:
+        running = api.engine()
+        if running is not None and running.owner:
+            self._settle_down(running)
+
     def _session(self, engine: Engine | None) -> None:
         """A session began or ended, in whatever thread did it."""
         reporter, self.reporter = self.reporter, None
@@ -120,6 +157,11 @@ class Notebook:
                 log=settings.log_to_cell and api.shows_logs(),
             )
             self.reporter.start()
+            if engine.came_back and not self.starting:
+                print(
+                    f"Back in this notebook's session {engine.session}.\n{self.what_is_kept()}",
+                    end="",
+                )
 
     def _cell_ended(self, cell: Cell, interrupted: bool) -> None:
         if self.reporter is not None:

@@ -101,13 +101,13 @@ def _tell_of_differences(engine: local.LocalEngine, asked: Mapping[str, Any]) ->
         "num_gpus": total.get("GPU", 0),
         "object_store_memory": total.get("object_store_memory"),
     }
-    differ = [k for k, n in have.items() if asked[k] is not None and asked[k] != n]
+    differ = [f"{k}={n:g}" for k, n in have.items() if asked[k] is not None and asked[k] != n]
     if any(total.get(k) != n for k, n in (asked["resources"] or {}).items()):
         differ.append("resources")
     if differ:
         logger.warning(
-            "Session %s has been running and keeps its %s. To change that end it first, with "
-            "`%%ray stop` or ray.shutdown().",
+            "Session %s has been running and keeps %s. To change that, end it first: `%%ray stop`, "
+            "or ray.shutdown().",
             engine.session, ", ".join(differ),
         )  # fmt: skip
 

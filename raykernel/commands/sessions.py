@@ -1,8 +1,12 @@
-"""`raykernel sessions` and `raykernel stop`: what runs on this machine for this user."""
+"""`raykernel sessions` and `raykernel stop`: what runs on this machine for this user.
+
+A session without a driver is idle, and ends by itself when it has been for its `ttl`.
+"""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from raykernel.commands import CommandError
 from raykernel.runtime import session
@@ -17,13 +21,36 @@ def list_all() -> int:
     if not found:
         print("no sessions")
         return 0
-    width = max(len("name"), *(len(info.name) for info in found))
-    print(f"{'name':{width}}  {'head':>8}  {'started':16}  state")
-    for info in found:
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.started))
-        state = "alive" if info.alive else "ended without cleaning up"
-        print(f"{info.name:{width}}  {info.pid:>8}  {started}  {state}")
+    now = time.time()
+    rows = [_row(info, now) for info in found]
+    titles = ("name", "head", "started", "drivers", "idle", "ttl", "notebook", "state")
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        print(
+            "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        )
     return 0
+
+
+def _row(info: SessionInfo, now: float) -> tuple[str, ...]:
+    idle = now - info.idle_since if info.idle_since else None
+    return (
+        info.name,
+        str(info.pid),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(info.started)),
+        str(info.drivers) if info.alive else "-",
+        "-" if idle is None or not info.alive else span(idle),
+        span(info.ttl) if info.ttl else "-",
+        Path(info.home.notebook).name or "-",
+        "alive" if info.alive else "ended without cleaning up",
+    )
+
+
+def span(seconds: float) -> str:
+    """As in "45 s", "12 min" and "3.5 h"."""
+    if seconds < 100:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def stop(name: str | None, *, everything: bool) -> int:
@@ -34,23 +61,13 @@ def stop(name: str | None, *, everything: bool) -> int:
     for wanted in [name] if name is not None else _chosen(found, everything):
         try:
             ran = local.stop_session(wanted)
+            gone = session.await_end(session.root() / wanted, SECONDS_TO_END)
         except SessionError as error:
             raise CommandError(str(error)) from None
-        _await_end(wanted)
+        if not gone:
+            raise CommandError(f"{wanted} was told to end, and has not after {SECONDS_TO_END} s")
         print(f"stopped {wanted}" if ran else f"{wanted} had ended; removed what it left behind")
     return 0
-
-
-def _await_end(name: str) -> None:
-    """Until the session's folder is gone: its processes take a moment to end and clean up."""
-    deadline = time.monotonic() + SECONDS_TO_END
-    while time.monotonic() < deadline:
-        try:
-            session.read(name)
-        except SessionError:
-            return
-        time.sleep(0.02)
-    raise CommandError(f"{name} was told to end, but still has not after {SECONDS_TO_END} s")
 
 
 def _chosen(found: list[SessionInfo], everything: bool) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
+
 from raykernel.config import add_flags, take_flags
 from raykernel.magic_options import count, parser
 from raykernel.status import session_line, status_text
@@ -15,10 +17,19 @@ if TYPE_CHECKING:
     from raykernel.notebook import Notebook
 
 
+_SESSIONS_OWN = ("num_cpus", "session_ttl")  # what a session is started with, for good
+
+
 def _start_parser() -> Any:
     made = parser("ray start", "Start a session on this machine; harmless if one is running.")
     made.add_argument("--num-gpus", type=count, help="GPUs to use (default: all)")
     made.add_argument("--name", help="name of the session")
+    made.add_argument(
+        "--address",
+        help="connect to the session of this name, as `raykernel sessions` lists it (default: "
+        "this notebook's, if it has outlived its kernel, else a session is started; "
+        "'local': always start one)",
+    )
     made.add_argument("--namespace", help="namespace of named actors")
     add_flags(made)
     return made
@@ -35,14 +46,37 @@ def _start(notebook: Notebook, args: Any) -> None:
         except Exception as error:
             print(f"Session {engine.session} has died ({error}). Starting another.")
             api.shutdown()
+    if args.address is not None:
+        given = [f"--{k.replace('_', '-')}" for k, v in vars(args).items() if v is not None]
+        given += [f"--{k.replace('_', '-')}" for k in _SESSIONS_OWN if k in flags]
+        given.remove("--address")
+        given = [option for option in given if option != "--namespace"]
+        if given and args.address != "local":
+            raise UsageError(
+                f"%ray start: {', '.join(given)} can't be given with --address: the session at "
+                "that address runs already."
+            )
     begin = time.perf_counter()
     notebook.flags = flags
-    chosen = {**vars(args), "num_cpus": notebook.settings.num_cpus}
-    api.init(**{name: value for name, value in chosen.items() if value is not None})
+    chosen = dict(vars(args))
+    if args.address in (None, "local"):
+        chosen["num_cpus"] = notebook.settings.num_cpus
+    notebook.starting = True
+    try:
+        api.init(**{name: value for name, value in chosen.items() if value is not None})
+    except (ConnectionError, ValueError) as error:
+        raise UsageError(f"%ray start: {error}") from None
+    finally:
+        notebook.starting = False
     took = time.perf_counter() - begin
     engine = api.engine()
     assert engine is not None
-    print(f"{session_line(engine)} Started in {took:.2f} s.")
+    how = "Started" if args.address in (None, "local") else "Connected"
+    if engine.came_back:
+        how = "This notebook is back in it"
+    print(f"{session_line(engine)} {how} in {took:.2f} s.")
+    if how != "Started":
+        print(notebook.what_is_kept(), end="")
 
 
 def _stop(notebook: Notebook, _args: Any) -> None:
@@ -52,7 +86,10 @@ def _stop(notebook: Notebook, _args: Any) -> None:
         return
     name = engine.session
     notebook.api.shutdown()
-    print(f"Session {name} ended.")
+    if engine.ended:
+        print(f"Session {name} ended.")
+    else:
+        print(f"Left session {name}, which goes on. `raykernel stop {name}` ends it.")
 
 
 def _status(notebook: Notebook, _args: Any) -> None:

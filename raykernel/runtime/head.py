@@ -195,10 +195,11 @@ class Head:
     def _describe(self) -> None:
         """Keep what `raykernel sessions` says of the session true."""
         life, info = self.scheduler.life, self._info
-        said = (info.ttl, info.drivers, info.idle_since)
-        now = (life.ttl, life.drivers, life.idle_since)
+        home = session.Home(*life.home) if life.home is not None else info.home
+        said = (info.ttl, info.drivers, info.idle_since, info.home)
+        now = (life.ttl, life.drivers, life.idle_since, home)
         if life.born and said != now and not self._stopped:
-            info.ttl, info.drivers, info.idle_since = life.ttl, life.drivers, life.idle_since
+            info.ttl, info.drivers, info.idle_since, info.home = now
             with contextlib.suppress(OSError):
                 session.write(self.folder, info)
 

@@ -18,6 +18,7 @@ class Life:
 
     def __init__(self, ttl: float) -> None:
         self.ttl = ttl
+        self.home: tuple[str, str] | None = None  # if it was settled since the start: see `Home`
         self.drivers = 0
         self.idle_since = 0.0  # 0: somebody uses it
         self.born = False

@@ -232,6 +232,11 @@ def _life(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str,
     }
 
 
+def _settle_down(core: Scheduler, client: Client, filters: dict[str, Any]) -> None:
+    core.life.ttl = filters["ttl"]
+    core.life.home = (filters["kernel"], filters["notebook"])
+
+
 def _background(core: Scheduler, client: Client, filters: dict[str, Any]) -> int:
     """Put a cell in the background; how many of its tasks are unfinished."""
     core.background.add(filters["cell"])
@@ -294,6 +299,7 @@ _ANSWERS: dict[str, Answer] = {
     "forget_object": _forget_object,
     "named_objects": _named_objects,
     "life": _life,
+    "settle_down": _settle_down,
     "background": _background,
     "end": _end,
 }

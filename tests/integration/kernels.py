@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +26,22 @@ class Kernel:
 
     def __init__(self, manager: KernelManager) -> None:
         self.manager = manager
-        self.client = manager.client()
+        self._connect()
+        self.messages: list[Message] = []
+
+    def restart(self, crash: bool = False) -> None:
+        """Restart the kernel: as a person does, or as Jupyter does when it has crashed."""
+        self.client.stop_channels()
+        if crash:
+            os.kill(self.manager.provisioner.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        self.manager.restart_kernel(now=crash)
+        self.messages.clear()  # a new client numbers its requests from the beginning
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
-        self.messages: list[Message] = []
 
     def send(self, code: str) -> str:
         """Ask for a cell to be run; returns its id."""
@@ -104,12 +118,25 @@ def _is_idle(message: Message) -> bool:
 
 
 @contextmanager
-def kernel() -> Iterator[Kernel]:
-    """A kernel of this Python, ended with all it started."""
+def kernel(session_ttl: float = 0.0, **environment: str) -> Iterator[Kernel]:
+    """A kernel of this Python, ended with all it started, and its session with it unless that has
+    a time to live."""
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv[0] = sys.executable
+    with run_kernel(manager, session_ttl, **environment) as made:
+        yield made
+
+
+@contextmanager
+def run_kernel(
+    manager: KernelManager, session_ttl: float = 0.0, **environment: str
+) -> Iterator[Kernel]:
+    """The same with any kernel."""
     # Quiet and quick: no history file, no compiled-module warnings of the debugger.
-    manager.start_kernel(extra_arguments=["--HistoryManager.enabled=False"])
+    manager.start_kernel(
+        extra_arguments=["--HistoryManager.enabled=False"],
+        env={**os.environ, "RAYKERNEL_SESSION_TTL": str(session_ttl), **environment},
+    )
     try:
         made = Kernel(manager)
         try:

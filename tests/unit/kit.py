@@ -58,6 +58,8 @@ class Session:
         capacity: int = 64 * MIB,
         keep_warm: int = 256 * MIB,
         workers: int = 0,
+        ttl: float = 0.0,
+        prestart: int = 0,
         **others: float,
     ) -> None:
         self.now = 1000.0
@@ -70,6 +72,8 @@ class Session:
             total=total,
             welcome=self.welcome,
             keep_warm=keep_warm,
+            ttl=ttl,
+            prestart=prestart,
         )
         self.driver = self.connect(b"driver")
         self.driver(

@@ -15,10 +15,10 @@ from raykernel.commands import CommandError, demo, lab
 def test_alone_it_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in ("demo", "lab", "bench", "sessions", "stop"))
+    assert all(name in said for name in ("demo", "lab", "bench", "install", "sessions", "stop"))
 
 
-@pytest.mark.parametrize("command", ["demo", "lab", "bench", "sessions", "stop"])
+@pytest.mark.parametrize("command", ["demo", "lab", "bench", "install", "sessions", "stop"])
 def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

@@ -7,7 +7,7 @@ import pytest
 from raykernel import cli
 from raykernel.runtime import session
 from raykernel.runtime.engines import local
-from raykernel.runtime.session import SessionError, SessionInfo
+from raykernel.runtime.session import Home, SessionError, SessionInfo
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return name != "dead"
 
     monkeypatch.setattr(local, "stop_session", stop_session)
+    monkeypatch.setattr(session, "await_end", lambda folder, seconds: True)
     return names
 
 
@@ -49,6 +50,23 @@ def test_each_is_listed_with_its_state(
     assert first.split()[:2] == ["first", "4242"]
     assert first.endswith("alive")
     assert second.endswith("ended without cleaning up")
+
+
+def test_who_uses_a_session_and_when_it_ends_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1_800_000_300.0
+    monkeypatch.setattr("time.time", lambda: now)
+    used, idle = info("used"), info("idle")
+    used.drivers = 2
+    idle.drivers, idle.idle_since, idle.ttl = 0, now - 42, 600.0
+    idle.home = Home("/run/kernel-1.json", "/home/me/lab.ipynb")
+    play(monkeypatch, used, idle)
+    assert cli.main(["sessions"]) == 0
+    titles, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert titles[-5:] == ["drivers", "idle", "ttl", "notebook", "state"]
+    assert rows[0][-5:] == ["2", "-", "-", "-", "alive"]
+    assert rows[1][-7:] == ["0", "42", "s", "10", "min", "lab.ipynb", "alive"]
 
 
 def test_the_only_one_needs_no_name(monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> None:

@@ -24,6 +24,10 @@ class Engine(Protocol):
 
     name: str  # "local" | "ray" | "fake"
     session: str  # the session's name
+    owner: bool  # whether the session is this driver's to end
+    came_back: bool  # whether this driver found it again, after the driver before it had ended
+    lasting: bool  # whether it outlives this driver
+    ended: bool  # whether `shutdown` ended it, and not only the connection
 
     def query(self, what: str, **filters: Any) -> Any:
         """Ask the head once; blocks for a round trip.
@@ -69,6 +73,14 @@ class Engine(Protocol):
         """
         ...
 
+    def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
+        """Make the session outlive its drivers by `ttl` seconds, to be found again by its home."""
+        ...
+
     def shutdown(self) -> None:
-        """End the session and everything it started. Blocks until it is gone."""
+        """End the session and everything it started. Blocks until it is gone.
+
+        One that another driver uses, or that isn't this driver's to end, goes on: then only the
+        connection ends.
+        """
         ...

@@ -35,6 +35,10 @@ class FakeEngine:
             "store": {"capacity": 0, "used": 0, "objects": 0},
         }
         self.alive = True
+        self.owner = True
+        self.came_back = self.lasting = False
+        self.ended = True
+        self.ttl = 0.0
         self._changed: dict[str, TaskInfo] = {}
         self._sinks: dict[int, tuple[EventSink, str]] = {}
         self._logs: dict[int, LogSink] = {}
@@ -102,6 +106,10 @@ class FakeEngine:
             task.state, task.ended = CANCELLED, self.time
             self._changed[task.id] = task
         return len(live)
+
+    def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
+        self.ttl = ttl
+        self.lasting = ttl > 0
 
     def shutdown(self) -> None:
         self.alive = False

@@ -57,12 +57,9 @@ class LocalEngine:
         owner: bool = False,
     ) -> None:
         self.client = client
-        #: What there was when this driver came to a session that ran; None if it started it.
-        self.joined = info
-        #: Whether it is this driver's to end.
         self.owner = owner
-        #: Whether it outlives this driver.
-        self.lasting = False
+        self.came_back = owner and info is not None
+        self.lasting = info is not None and info.ttl > 0
         self.ended = False
         self.session = client.welcome.session
         self.folder = client.welcome.folder
@@ -148,6 +145,10 @@ class LocalEngine:
     def cancel_cell(self, cell: str) -> int:
         data = self.client.request(lambda number: m.CancelCell(number, cell))
         return msgspec.msgpack.decode(data, type=int)
+
+    def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
+        self.query("settle_down", ttl=ttl, kernel=kernel, notebook=notebook)
+        self.lasting = ttl > 0
 
     def shutdown(self) -> None:
         """End the session if it is this driver's and no other driver uses it, else only the
@@ -289,7 +290,6 @@ def join(info: SessionInfo, namespace: str, owner: bool) -> LocalEngine:
         engine = connect(info.path, namespace, None, info, owner)
     except (OSError, ConnectionLost):
         raise SessionError(f"session {info.name} has just ended") from None
-    engine.lasting = info.ttl > 0
     return engine
 
 
