@@ -90,14 +90,15 @@ def remove(name: str = NAME, *, user: bool = False, prefix: str | None = None) -
 
 def _folder(name: str, user: bool, prefix: str | None) -> Path:
     """Where a kernelspec of this name goes. Raises KernelSpecError for what can't be a name."""
-    from jupyter_core.paths import jupyter_data_dir
+    from jupyter_client.kernelspec import KernelSpecManager
 
     if not _VALID.fullmatch(name):
         raise KernelSpecError(
             f"{name!r} is no kernel name: use letters, digits, '.', '_' and '-' only"
         )
-    data = Path(jupyter_data_dir()) if user else Path(prefix or sys.prefix) / "share" / "jupyter"
-    return data / "kernels" / name.lower()
+    if user:
+        return Path(KernelSpecManager().user_kernel_dir) / name.lower()
+    return Path(prefix or sys.prefix) / "share" / "jupyter" / "kernels" / name.lower()
 
 
 def _is_ours(folder: Path) -> bool:
