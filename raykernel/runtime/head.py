@@ -64,6 +64,7 @@ class Head:
             ttl=settings.ttl, prestart=settings.prestart,
         )  # fmt: skip
         self.scheduler.life.begin(time.time())
+        self._inbox = memoryview(bytearray(_CHUNK))
         self._poller = Poller()
         self._connections: dict[int, Connection] = {}
         self._clients: dict[bytes, Connection] = {}
@@ -128,16 +129,16 @@ class Head:
     def _read(self, connection: Connection) -> bool:
         """Handle what can be read at once; False when there is nothing (more) to come."""
         try:
-            data = connection.sock.recv(_CHUNK)
+            size = connection.sock.recv_into(self._inbox)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._lost(connection)
             return False
         try:
-            messages = connection.framer.feed(data)
+            messages = connection.framer.feed(self._inbox[:size])
             if messages:
                 self._hear(connection, messages)
         except WireError as error:

@@ -41,8 +41,13 @@ class Framer(Generic[M]):
         self._buffer = bytearray()
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[M]:
-        """Messages completed by `data`, in order. Owned by the caller; thread-unsafe."""
+        """Messages completed by `data`, in order. Owned by the caller; thread-unsafe.
+
+        `data` may be a view of a buffer that is used again: nothing of it is kept.
+        """
         buffer = self._buffer
+        if not buffer and int.from_bytes(data[:_LENGTH], "little") + _LENGTH == len(data):
+            return self._cut(data[_LENGTH:])  # one whole frame, as nearly always
         if buffer:
             buffer += data
             view = memoryview(buffer)
@@ -58,10 +63,7 @@ class Framer(Generic[M]):
                 stop = start + _LENGTH + size
                 if stop > end:
                     break
-                try:
-                    messages = self._decode(view[start + _LENGTH : stop])
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    raise WireError(str(error)) from error
+                messages = self._cut(view[start + _LENGTH : stop])
                 out = out + messages if out else messages
                 start = stop
         finally:
@@ -71,6 +73,12 @@ class Framer(Generic[M]):
         elif start:
             del buffer[:start]  # moves what is left; a frame still growing stays where it is
         return out
+
+    def _cut(self, body: bytes | bytearray | memoryview) -> list[M]:
+        try:
+            return self._decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise WireError(str(error)) from error
 
 
 def encode_one(value: Any) -> bytes:
