@@ -12,6 +12,7 @@ from raykernel.magic_options import count, parser
 from raykernel.status import session_line, status_text
 
 from .command import NO_SESSION, Command
+from .showing import in_notebook, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -92,19 +93,43 @@ def _stop(notebook: Notebook, _args: Any) -> None:
         print(f"Left session {name}, which goes on. `raykernel stop {name}` ends it.")
 
 
+class _Controls:
+    """The panel's buttons: they do what `%ray start` and `%ray stop` do."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self._notebook = notebook
+
+    def start(self, cpus: int | None) -> None:
+        if self._notebook.api.engine() is None:
+            chosen = self._notebook.settings.num_cpus if cpus is None else cpus
+            self._notebook.api.init(**({} if chosen is None else {"num_cpus": chosen}))
+
+    def stop(self) -> None:
+        self._notebook.api.shutdown()
+
+
 def _status(notebook: Notebook, _args: Any) -> None:
     engine = notebook.api.engine()
-    if engine is None:
+    if engine is None and not in_notebook(notebook):
         print(NO_SESSION)
         return
     try:
-        print(status_text(engine))
+        if in_notebook(notebook):
+            from raykernel.widgets.cluster import ClusterView
+
+            controls = _Controls(notebook)
+            show(notebook, lambda engine: ClusterView(engine, controls=controls))
+        elif engine is not None:
+            print(status_text(engine))
     except Exception as error:
-        print(f"Session {engine.session} has died ({error}). `%ray start` starts another.")
+        name = engine.session if engine is not None else ""
+        print(f"Session {name} has died ({error}). `%ray start` starts another.")
 
 
 COMMANDS = (
     Command(_start_parser(), _start),
     Command(parser("ray stop", "End the session with all its tasks, actors and objects."), _stop),
-    Command(parser("ray status", "Say what the session has and does."), _status),
+    Command(
+        parser("ray status", "Show what the session has and does, live in a notebook."), _status
+    ),
 )

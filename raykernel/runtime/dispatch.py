@@ -84,6 +84,21 @@ class Dispatcher:
         self.keep_idle = max(1, cpus)
         self._start_limit = max(8, 4 * cpus)
 
+    def resize(self, cpus: int) -> None:
+        """The node has this many CPUs from now on. Leases go on: with fewer CPUs none is free until
+        enough of them have ended."""
+        units = cpus * resources.UNIT
+        pool = self.pool
+        pool.free["CPU"] = pool.free.get("CPU", 0) + units - pool.total.get("CPU", 0)
+        pool.total["CPU"] = units
+        self.keep_idle = max(1, cpus)
+        self._start_limit = max(8, 4 * cpus)
+        for shape in self.shapes.values():
+            cpu = shape.amounts.get("CPU", 0)
+            shape.cap.limit = max(1, units // cpu) if cpu else None
+            if shape.queue:
+                self.ready[shape.key] = shape
+
     # -- queues --------------------------------------------------------------------------------
 
     def push(self, task: Task, front: bool = False) -> None:

@@ -198,6 +198,13 @@ class CancelCell(Message, frozen=True, tag=12):
     cell: str
 
 
+class Resize(Message, frozen=True, tag=40):
+    """From now on the session has this many CPUs. What runs on those that go runs to its end."""
+
+    request: int
+    cpus: int
+
+
 class KillActor(Message, frozen=True, tag=13):
     actor: bytes
     no_restart: bool = True
@@ -310,7 +317,7 @@ ToHead = (
     Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
     | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
     | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
-    | ActorExited | CreateGroup | RemoveGroup | Bars
+    | ActorExited | CreateGroup | RemoveGroup | Bars | Resize
 )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ from .store import ObjectTable, error_value
 from .streams import Streams
 from .wire import encode_one
 
+MOST_CPUS = 4096
 _VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
 _STRIP = 256  # arguments longer than this are forgotten with the task's end
 
@@ -115,6 +116,7 @@ class Scheduler:
             m.Cancel: self._cancel,
             m.CancelCell: self._cancel_cell,
             m.KillActor: self._kill_actor,
+            m.Resize: self._resize,
             m.ActorExited: self._actor_exited,
             m.Query: self._query,
             m.Subscribe: self._subscribe,
@@ -748,6 +750,19 @@ class Scheduler:
             if task.ended == 0.0:
                 self.cancel(task, force=False, recursive=True, patience=PATIENCE)
         self.out.append(Send(client.id, m.Reply(message.request, encode_one(len(tasks)))))
+
+    def _resize(self, client: Client, message: m.Resize) -> None:
+        """Change how many CPUs there are. What can never fit any more is warned of once more."""
+        if not 1 <= message.cpus <= MOST_CPUS:
+            error = f"a session has from 1 to {MOST_CPUS:,} CPUs, not {message.cpus}"
+            self.out.append(Send(client.id, m.Reply(message.request, error=error)))
+            return
+        self.dispatcher.resize(message.cpus)
+        self._feasible.clear()
+        for task in [t for t in self.tasks.values() if t.state is TaskState.READY]:
+            if task.spec.resources not in self._feasible and task.spec.kind != m.CALL:
+                self._check_feasible(task.spec)
+        self.out.append(Send(client.id, m.Reply(message.request, encode_one(message.cpus))))
 
     # -- workers' words ------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ class TimelineModel(Quiet):
 
     def _fold(self, tasks: list[TaskInfo]) -> bool:
         ended: list[tuple[TaskInfo, int]] = []
+        begun: list[TaskInfo] = []
         changed = False
         for task in sorted(tasks, key=_begin):
             if not self.origin:
@@ -145,15 +146,18 @@ class TimelineModel(Quiet):
             changed = changed or known is None or known[0] != state
             if task.state in LIVE:
                 if task.started and task.worker and number < 0:
-                    number = self._add(self._bar(task), task.id)
-                    changed = True
+                    begun.append(task)
                 self._live[task.id] = (state, number)
             else:
                 self._live.pop(task.id, None)
                 self._over[task.id] = None
                 if task.started and task.worker:
                     ended.append((task, number))
-        self._end(ended)
+        self._end(ended)  # first, as what begins may take their rows
+        for task in begun:
+            number = self._add(self._bar(task), task.id)
+            self._live[task.id] = (STATE_NUMBER[task.state], number)
+            changed = True
         while len(self._over) > self._kept:
             del self._over[next(iter(self._over))]
         if changed:
@@ -180,8 +184,8 @@ class TimelineModel(Quiet):
             else:
                 number = self._add(bar, task.id)
                 last[bar[LANE]] = number
-            end = bar[START] + bar[LOADED] + bar[RAN] + bar[STORED]
-            lane.free[bar[ROW]] = max(lane.free[bar[ROW]], end)
+            # Results are stored and sent while the next call runs.
+            lane.free[bar[ROW]] = bar[START] + bar[LOADED] + bar[RAN]
 
     def _grow(self, last: dict[int, int], bar: list[int]) -> bool:
         """Make the lane's last bar stand for this task too, if it is close enough."""

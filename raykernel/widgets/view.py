@@ -168,7 +168,12 @@ class LiveView(anywidget.AnyWidget):
             earlier.close()
         _open[self._key] = self
         self._shown = True
-        self._join()
+        try:
+            self._join()
+        except BaseException:  # the session is gone: nothing was displayed yet
+            self._shown = False
+            self.close()
+            raise
         self._tell_all(self._clock())
         self._put("live", update=False)
         if shell is not None:

@@ -198,6 +198,7 @@ class Bench:
 
     def finish(self) -> None:
         """All end what they have; then nothing may be waiting, and nothing left."""
+        self.drivers[0].say(m.Resize(0, int(TOTAL["CPU"])))
         self.drain()
         while self.scheduler.tasks and self.help_out():
             self.drain()

@@ -99,6 +99,12 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
                 proc, function=QUICK, resources="CPU=10000", retries=3, parent=parent, cell=CELLS[1]
             )
 
+    @rule(who=small, cpus=st.integers(1, 2))
+    def resize(self, who: int, cpus: int) -> None:
+        driver = pick(self.drivers, who)
+        driver.say(m.Resize(0, cpus))
+        self.deliver(driver, 99)
+
     @rule(who=small, count=st.integers(2, 11), seconds=st.sampled_from([0.03, 0.03, 0.2]))
     def queue_stalls(self, who: int, count: int, seconds: float) -> None:
         """A function that has been quick so far takes long, with tasks queued behind it: they are

@@ -73,6 +73,14 @@ class Engine(Protocol):
         """
         ...
 
+    def kill_actor(self, actor: str) -> None:
+        """End an actor (its hex id) at once and for good; harmless if it is dead."""
+        ...
+
+    def resize(self, cpus: int) -> None:
+        """Give the session this many CPUs. What runs goes on. Raises ValueError if it can't."""
+        ...
+
     def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
         """Make the session outlive its drivers by `ttl` seconds, to be found again by its home."""
         ...

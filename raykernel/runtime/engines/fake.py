@@ -111,5 +111,16 @@ class FakeEngine:
         self.ttl = ttl
         self.lasting = ttl > 0
 
+    def kill_actor(self, actor: str) -> None:
+        for one in self.answers["actors"]:
+            if one["actor_id"] == actor:
+                one["state"] = "DEAD"
+
+    def resize(self, cpus: int) -> None:
+        if cpus < 1:
+            raise ValueError(f"a session has at least 1 CPU, not {cpus}")
+        for amounts in self.answers["resources"].values():
+            amounts["CPU"] = float(cpus)
+
     def shutdown(self) -> None:
         self.alive = False

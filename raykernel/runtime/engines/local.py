@@ -25,7 +25,7 @@ import msgspec
 
 from raykernel.runtime import context, session
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client, ConnectionLost, Timeout
+from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.session import Home, SessionError, SessionInfo
@@ -149,6 +149,16 @@ class LocalEngine:
     def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
         self.query("settle_down", ttl=ttl, kernel=kernel, notebook=notebook)
         self.lasting = ttl > 0
+
+    def kill_actor(self, actor: str) -> None:
+        self.client.queue(m.KillActor(bytes.fromhex(actor)))
+        self.client.flush()
+
+    def resize(self, cpus: int) -> None:
+        try:
+            self.client.request(lambda number: m.Resize(number, cpus))
+        except RequestFailed as error:
+            raise ValueError(str(error)) from None
 
     def shutdown(self) -> None:
         """End the session if it is this driver's and no other driver uses it, else only the

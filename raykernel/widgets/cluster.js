@@ -1,0 +1,202 @@
+// The cluster panel: meters, workers and actors of a session, and what a person may do to it.
+//
+// Draws what ClusterModel (cluster_model.py) says. Rows are kept and only rewritten, so that a
+// button under the pointer stays the same button.
+
+import { bytes, count, element, grouped, show, stateChips, SVG, textual, Voice, wordButton, write } from "./dom.js";
+import { Focus, widget } from "./host.js";
+import { Store } from "./store.js";
+import { Table } from "./table.js";
+
+const SURE = 3000; // ms in which a dangerous button must be pressed again
+
+export class ClusterView {
+  constructor(store) {
+    this.store = store;
+    this.build();
+    store.views.add(this);
+    this.focus = new Focus(this.root);
+    this.update();
+  }
+
+  destroy() {
+    this.store.views.delete(this);
+    this.root.remove();
+  }
+
+  refocus() {
+    this.focus.restore();
+  }
+
+  build() {
+    this.root = element("div", "raykernel-view raykernel-cluster");
+    this.root.dataset.lmSuppressShortcuts = "true";
+    this.root.setAttribute("role", "group");
+    const bar = element("div", "rk-bar", this.root);
+    this.name = element("span", "rk-total", bar);
+    this.chips = stateChips(bar, this.store.style.looks);
+    const tools = element("span", "rk-tools", bar);
+    this.fewer = wordButton(tools, "−", () => this.resize(-1), "One CPU fewer");
+    this.fewer.setAttribute("aria-label", "One CPU fewer");
+    this.cpus = element("span", "rk-matches", tools);
+    this.more = wordButton(tools, "+", () => this.resize(1), "One CPU more");
+    this.more.setAttribute("aria-label", "One CPU more");
+    this.start = wordButton(tools, "Start", () => this.ask("start"), "Start a session");
+    this.stop = sureButton(tools, "Stop session", () => this.ask("stop"),
+                           "End the session with its tasks, actors and objects");
+    this.note = element("div", "rk-refused", this.root);
+    this.note.setAttribute("role", "alert");
+    this.empty = textual("div", "No session is running. Start one here, or submit a task.", "rk-none");
+    this.root.append(this.empty);
+    this.body = element("div", "rk-cluster-body", this.root);
+    this.meters = new Map();
+    this.meterBox = element("div", "rk-meters", this.body);
+    this.actors = new Table(this.body, "Actors", ["actor", "name", "state", "restarts", "queue", "process", ""]);
+    this.workers = new Table(this.body, "Workers", ["worker", "state", "runs", "tasks", "CPU", "memory"]);
+    this.nodes = new Table(this.body, "Nodes", ["node", "state", "resources", "load"]);
+    this.voice = new Voice(this.root);
+  }
+
+  async ask(what, more = {}) {
+    const told = await this.store.ask(what, more);
+    write(this.note, told.refused || "");
+    show(this.note, Boolean(told.refused));
+  }
+
+  resize(by) {
+    const [, total] = this.store.state.resources.CPU || [0, 0];
+    this.ask("resize", { cpus: Math.round(total) + by });
+  }
+
+  update() {
+    const { state } = this.store, runs = Boolean(state.session);
+    write(this.name, runs ? `Session ${state.session}` : "No session");
+    this.chips(state.counts || []);
+    for (const node of [this.fewer, this.cpus, this.more, this.body]) show(node, runs);
+    show(this.empty, !runs);
+    show(this.stop, runs && state.controls);
+    show(this.start, !runs && state.controls);
+    if (!this.note.textContent) show(this.note, false);
+    const words = runs ? this.words(state) : "No session is running";
+    this.root.setAttribute("aria-label", `Cluster: ${words}`);
+    this.voice.say(words, false);
+    if (!runs) return;
+    const [, cpus] = state.resources.CPU || [0, 0];
+    write(this.cpus, count(cpus, "CPU"));
+    this.fewer.disabled = cpus <= 1;
+    this.fillMeters(state);
+    this.fillTables(state);
+  }
+
+  words(state) {
+    const [used, total] = state.resources.CPU || [0, 0];
+    return `${used} of ${count(total, "CPU")} in use, ${count(state.worker_count, "worker")}, ` +
+      `${count(state.actor_count, "actor")}, ${count(state.total, "task")}`;
+  }
+
+  fillMeters(state) {
+    const { resources, store, machine, history } = state;
+    const names = Object.keys(resources).sort((a, b) => (b === "CPU") - (a === "CPU") || (a < b ? -1 : 1));
+    for (const name of names.slice(0, 8)) {
+      const [used, total] = resources[name];
+      const words = name === "memory" ? `${bytes(used)} of ${bytes(total)} reserved` : `${round(used)} of ${round(total)} in use`;
+      this.meter(name, [[used, "var(--rk-busy)"]], total, words,
+                 name === "CPU" ? history.map(([cpus]) => cpus / Math.max(1, total)) : null);
+    }
+    const parts = [`${bytes(store.used)} of ${bytes(store.capacity)}`, count(store.objects, "object")];
+    if (store.pinned) parts.push(`${bytes(store.pinned)} pinned`);
+    if (store.on_disk) parts.push(`${bytes(store.on_disk)} on disk`);
+    else if (store.spilled) parts.push(`${bytes(store.spilled)} spilled`);
+    const pinned = Math.min(store.pinned || 0, store.used);
+    this.meter("Object store", [[pinned, "var(--rk-pinned)"], [store.used - pinned, "var(--rk-busy)"]],
+               store.capacity, parts.join(" · "), history.map(([, used]) => used / Math.max(1, store.capacity)));
+    this.meter("Machine's memory", [[machine.memory[0], "var(--rk-calm)"]], machine.memory[1],
+               `${bytes(machine.memory[0])} of ${bytes(machine.memory[1])}`, null);
+  }
+
+  meter(name, parts, total, words, history) {
+    let meter = this.meters.get(name);
+    if (!meter) {
+      const box = element("div", "rk-meter", this.meterBox);
+      meter = { box, name: textual("span", name, "rk-meter-name"), words: element("span", "rk-meter-words"),
+                bar: element("span", "rk-meter-bar"), curve: document.createElementNS(SVG, "svg") };
+      meter.bar.setAttribute("role", "meter");
+      meter.bar.setAttribute("aria-label", name);
+      meter.bar.setAttribute("aria-valuemin", "0");
+      meter.curve.setAttribute("viewBox", "0 0 120 20");
+      meter.curve.setAttribute("preserveAspectRatio", "none");
+      meter.curve.setAttribute("aria-hidden", "true");
+      meter.curve.append(document.createElementNS(SVG, "path"));
+      box.append(meter.name, meter.words, meter.bar, meter.curve);
+      this.meters.set(name, meter);
+    }
+    write(meter.words, words);
+    meter.bar.setAttribute("aria-valuemax", total);
+    meter.bar.setAttribute("aria-valuenow", parts.reduce((sum, [n]) => sum + n, 0));
+    meter.bar.setAttribute("aria-valuetext", words);
+    while (meter.bar.children.length < parts.length) element("span", "", meter.bar);
+    parts.forEach(([n, colour], index) => {
+      const part = meter.bar.children[index];
+      part.style.width = `${Math.max(0, Math.min(100, (100 * n) / Math.max(total, 1e-9)))}%`;
+      part.style.background = colour;
+    });
+    meter.curve.style.visibility = history ? "" : "hidden";
+    if (history) {
+      const points = history.map((part, n) => `${120 - history.length + n + 1},${(20 - 19 * Math.min(1, Math.max(0, part))).toFixed(1)}`);
+      meter.curve.firstChild.setAttribute("d", points.length
+        ? `M${120 - history.length + 1},20L${points.join("L")}L120,20Z` : "");
+    }
+  }
+
+  fillTables(state) {
+    const alive = state.actors.filter((one) => one.state !== "DEAD");
+    const dead = state.actors.length - alive.length;
+    this.actors.fill(state.actors.slice(0, 100).map((one) => ({
+      key: one.id, faint: one.state === "DEAD", title: one.reason,
+      cells: [one.class, one.name, one.state.toLowerCase(), grouped(one.restarts), grouped(one.queued), one.pid || ""],
+      deed: one.state === "DEAD" ? null : (cell) => sureButton(cell, "Kill",
+        () => this.ask("kill", { actor: one.id }), `Kill ${one.class}${one.name ? ` ${one.name}` : ""}`),
+    })), `${alive.length} alive${dead ? `, ${dead} dead` : ""}`);
+    const states = {};
+    for (const one of state.workers) states[one.state] = (states[one.state] || 0) + 1;
+    this.workers.fill(state.workers.slice(0, 100).map((one, n) => ({
+      key: one.pid || `starting ${n}`, faint: one.state === "idle",
+      cells: [one.pid || "", one.state, one.actor, grouped(one.tasks),
+              `${Math.round(one.cpu * 100)} %`, one.memory ? bytes(one.memory) : ""],
+    })), Object.entries(states).map(([name, n]) => `${n} ${name}`).join(", "));
+    const all = Object.entries(state.resources).map(([name, [, total]]) =>
+      name === "memory" ? `${bytes(total)} memory` : `${round(total)} ${name}`).join(", ");
+    this.nodes.fill(state.nodes.map((one) => ({
+      key: one.id, cells: [one.id.slice(0, 12), one.alive ? "alive" : "dead", all,
+                           `${state.machine.load} on ${count(state.machine.cpus, "core")}`],
+    })), String(state.nodes.length));
+  }
+}
+
+/** A button that wants to be pressed twice. */
+function sureButton(parent, label, act, title) {
+  let timer = 0;
+  const button = wordButton(parent, label, () => {
+    if (timer) {
+      clearTimeout(timer);
+      timer = 0;
+      button.textContent = label;
+      act();
+      return;
+    }
+    button.textContent = "Sure?";
+    timer = setTimeout(() => {
+      timer = 0;
+      button.textContent = label;
+    }, SURE);
+  }, title);
+  button.classList.add("rk-danger");
+  button.setAttribute("aria-label", title);
+  return button;
+}
+
+function round(n) {
+  return String(Math.round(n * 100) / 100);
+}
+
+export default widget((model) => Store.of(model), (store) => new ClusterView(store));

@@ -1,0 +1,91 @@
+"""What the cluster panel shows, asked of the engine and of the machine. Blocks for round trips."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from raykernel.runtime.engines.base import Engine
+
+ROWS = 200  # workers and actors each
+
+_processes: dict[int, psutil.Process] = {}  # kept, since CPU use is counted from call to call
+
+
+def gather(engine: Engine) -> dict[str, Any]:
+    """One moment of a session, as JSON. Raises what the engine raises once it is gone."""
+    resources = engine.query("resources")
+    actors = engine.query("actors")
+    local = engine.name == "local"
+    machine = psutil.virtual_memory()
+    rows = [_actor(one) for one in actors]
+    rows.sort(key=lambda row: row["state"] == "DEAD")
+    workers = [_worker(one, rows, local) for one in engine.query("workers")]
+    live = {worker["pid"] for worker in workers}
+    for pid in [pid for pid in _processes if pid not in live]:
+        del _processes[pid]
+    return {
+        "session": engine.session,
+        "engine": engine.name,
+        "resources": {
+            name: [round(total - resources["available"].get(name, 0.0), 4), total]
+            for name, total in resources["total"].items()
+            if not name.startswith("node:") and name != "object_store_memory"
+        },
+        "machine": {
+            "memory": [machine.total - machine.available, machine.total],
+            "cpus": os.cpu_count() or 1,
+            "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
+        },
+        "store": engine.query("store"),
+        "nodes": [
+            {"id": one.get("NodeID", ""), "alive": bool(one.get("Alive", True))}
+            for one in engine.query("nodes")
+        ],
+        "workers": workers[:ROWS],
+        "worker_count": len(workers),
+        "actors": rows[:ROWS],
+        "actor_count": len(rows),
+    }
+
+
+def _worker(one: dict[str, Any], actors: list[dict[str, Any]], local: bool) -> dict[str, Any]:
+    actor = one.get("actor_id") or ""
+    name = next((row["class"] for row in actors if actor and row["id"] == actor), "")
+    return {
+        "pid": one["pid"],
+        "state": one["state"].lower(),
+        "tasks": one["tasks"],
+        "actor": name,
+        **(_process(one["pid"]) if local else {"memory": 0, "cpu": 0.0}),
+    }
+
+
+def _actor(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": one.get("actor_id", ""),
+        "class": one.get("class_name", ""),
+        "name": one.get("name", ""),
+        "state": one["state"],
+        "restarts": one.get("restarts", 0),
+        "queued": one.get("queued", 0),
+        "pid": one.get("pid", 0),
+        "reason": str(one.get("reason", ""))[:300],
+    }
+
+
+def _process(pid: int) -> dict[str, Any]:
+    """Bytes of memory and share of a CPU of a process; zeros if it has just ended."""
+    if not pid:
+        return {"memory": 0, "cpu": 0.0}
+    try:
+        process = _processes.get(pid)
+        if process is None:
+            process = _processes[pid] = psutil.Process(pid)
+        return {"memory": process.memory_info().rss, "cpu": round(process.cpu_percent() / 100, 2)}
+    except psutil.Error:
+        _processes.pop(pid, None)
+        return {"memory": 0, "cpu": 0.0}
