@@ -198,7 +198,7 @@ class CancelCell(Message, frozen=True, tag=12):
     cell: str
 
 
-class Resize(Message, frozen=True, tag=40):
+class Resize(Message, frozen=True, tag=44):
     """From now on the session has this many CPUs. What runs on those that go runs to its end."""
 
     request: int
