@@ -326,7 +326,7 @@ def _print_log(line: LogLine) -> None:
     _hide_bars()
     stream = sys.stderr if line.stream == "stderr" else sys.stdout
     label = f"({line.name or 'worker'} pid={line.worker})"
-    for text in line.text.splitlines():
+    for text in line.text.splitlines() * line.times:
         print(f"{label} {text}", file=stream)
 
 

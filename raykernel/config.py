@@ -48,6 +48,15 @@ class RayKernelConfig(Configurable):
     session_ttl: Float[float, float | int] = Float(
         600.0, min=0.0, help="seconds a notebook's session goes on after its kernel has ended"
     ).tag(config=True, metavar="S")
+    log_fold: Bool[bool, bool | int] = Bool(
+        True, help="show a line that tasks repeat once, with how often it came"
+    ).tag(config=True)
+    log_lines_per_cell: Int[int, int] = Int(
+        2000, min=0, help="lines of task output shown in a cell, 0 for all; see `%ray logs`"
+    ).tag(config=True, metavar="N")
+    log_mib_per_session: Float[float, float | int] = Float(
+        16.0, min=0.0, help="MiB of task output shown in a session, 0 for all"
+    ).tag(config=True, metavar="MIB")
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """Take what the environment sets. A value that makes no sense is warned of and left out."""

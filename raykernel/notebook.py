@@ -19,9 +19,11 @@ from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
 from raykernel.heartbeat import keep_awake
 from raykernel.home import home_of
+from raykernel.loglimit import Limit
 from raykernel.output import publisher
 from raykernel.reporter import Reporter
 from raykernel.runtime import context
+from raykernel.runtime import settings as session_settings
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.session import Home
 
@@ -82,6 +84,8 @@ class Notebook:
         self.on_unload(self._leave_home)
         self.config.observe(self._ttl_changed, "session_ttl")
         self.on_unload(lambda: self.config.unobserve(self._ttl_changed, "session_ttl"))
+        session_settings.options = self._worker_options
+        self.on_unload(self._default_options)
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
         running = api.engine()
@@ -155,6 +159,12 @@ class Notebook:
                 publisher(self.shell, self.cells),
                 progress_delay=settings.progress_delay if settings.progress else None,
                 log=settings.log_to_cell and api.shows_logs(),
+                fold=settings.log_fold,
+                limit=Limit(
+                    settings.log_lines_per_cell,
+                    int(settings.log_mib_per_session * 2**20),
+                    lambda cell: self.cells.get(cell).number,
+                ),
             )
             self.reporter.start()
             if engine.came_back and not self.starting:
@@ -162,6 +172,15 @@ class Notebook:
                     f"Back in this notebook's session {engine.session}.\n{self.what_is_kept()}",
                     end="",
                 )
+
+    def _worker_options(self) -> session_settings.Options:
+        """What the workers of a session that begins now are to know."""
+        settings = self.settings
+        return session_settings.Options(log_lines=settings.log_lines_per_cell)
+
+    @staticmethod
+    def _default_options() -> None:
+        session_settings.options = session_settings.Options
 
     def _cell_ended(self, cell: Cell, interrupted: bool) -> None:
         if self.reporter is not None:

@@ -24,6 +24,8 @@ from functools import partial
 from typing import Any
 
 from raykernel.cells import Cell, CellTracker
+from raykernel.folding import Folding
+from raykernel.loglimit import Limit
 from raykernel.output import ProgressDisplay, Publisher
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.events import EventBatch, LogLine
@@ -51,7 +53,8 @@ class _Shown:
 class Reporter:
     """Reports one engine's work from `start` to `close`.
 
-    `progress_delay` None shows no progress, `log` False no output.
+    `progress_delay` None shows no progress, `log` False no output; `fold` repeated lines are shown
+    once, and no more than `limit` in all.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Reporter:
         progress_delay: float | None = 0.5,
         log: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        fold: bool = True,
+        limit: Limit | None = None,
     ) -> None:
         self._engine = engine
         self._cells = cells
@@ -76,7 +81,8 @@ class Reporter:
         self._undo: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="raykernel-reporter", daemon=True)
         self._lock = threading.Lock()
-        self._text = LogText()
+        self._text = LogText(Folding() if fold else None)
+        self._limit = limit or Limit(0, 0, lambda cell: 0)
         self._work: dict[str, _Shown] = {}
         self._submitters: set[str] = set()
         self._received = 0
@@ -214,7 +220,15 @@ class Reporter:
                 line.cell = self._cells.current()
             lines.append(line)
         for cell, stream, text in self._text.render(lines, now, last):
-            self._publisher.stream(cell, stream, text)
+            self._publish_text(cell, stream, text)
+        for line in lines:
+            if line.skipped:
+                self._publish_text(line.cell, line.stream, "", skipped=True)
+
+    def _publish_text(self, cell: str, stream: str, text: str, skipped: bool = False) -> None:
+        shown = self._limit.take(cell, text, skipped)
+        if shown:
+            self._publisher.stream(cell, stream, shown)
 
     def _count(self, batch: EventBatch, now: float) -> None:
         if batch.dropped > self._dropped:

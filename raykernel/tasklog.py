@@ -4,6 +4,7 @@ Tasks of one cell share its output. The pipes they write to are read in pieces t
 so a line's beginning is held back for its rest. Text that stays without a newline, as of a
 progress bar, is shown after `HOLD` seconds all the same; then the line is open for its writer,
 who goes on in it without a second prefix, and somebody else's text begins on a line of its own.
+Repeated lines are folded (folding.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raykernel.folding import Folding
 from raykernel.runtime.events import LogLine
 
 HOLD = 0.5
@@ -29,14 +31,15 @@ class _Held:
 
 
 class LogText:
-    def __init__(self) -> None:
+    def __init__(self, folding: Folding | None = None) -> None:
+        self._folding = folding
         self._open: dict[Place, Writer] = {}
         self._held: dict[tuple[Place, Writer], _Held] = {}
 
     @property
     def holds(self) -> bool:
         """Whether there is text that only time will bring out."""
-        return bool(self._held)
+        return bool(self._held) or (self._folding is not None and self._folding.holds)
 
     def render(
         self, lines: Iterable[LogLine], now: float, everything: bool = False
@@ -56,11 +59,15 @@ class LogText:
         for line in lines:
             if line.text:
                 for ready in self._take(line, now):
-                    show(ready)
+                    for piece in self._fold(ready, now):
+                        show(piece)
         for key, held in list(self._held.items()):
             if everything or now - held.since >= HOLD:
                 del self._held[key]
                 show(held.line)
+        if self._folding is not None:
+            for summary in self._folding.due(now, everything):
+                show(summary)
         return [(cell, stream, "".join(parts)) for (cell, stream), parts in out]
 
     def _take(self, line: LogLine, now: float) -> Iterable[LogLine]:
@@ -71,12 +78,30 @@ class LogText:
             line = _with_text(line, held.line.text + line.text)
         whole, newline, rest = line.text.rpartition("\n")
         if newline:
-            yield _with_text(line, whole + newline)
+            told = _with_text(line, whole + newline)
+            told.times = line.times if held is None else 1
+            yield told
         if rest and self._open.get(place) == writer:
             yield _with_text(line, rest)
         elif rest:
             since = now if held is None or newline else held.since
             self._held[place, writer] = _Held(_with_text(line, rest), since)
+
+    def _fold(self, line: LogLine, now: float) -> Iterable[LogLine]:
+        """What is to be shown of it, line by line where repetitions may be folded."""
+        folding = self._folding
+        if (
+            folding is None
+            or not line.text.endswith("\n")
+            or "\r" in line.text
+            or (line.cell, line.stream) in self._open
+        ):
+            yield line
+        elif line.times > 1:
+            yield from folding.take(line, now)
+        else:
+            for part in _split(line.text):
+                yield from folding.take(_with_text(line, part), now)
 
     def _text(self, line: LogLine) -> str:
         place, writer = (line.cell, line.stream), (line.worker, line.task)

@@ -50,7 +50,7 @@ class Concurrent:
 
     def _closed(self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False) -> None:
         worker = self.worker
-        worker.outbox.send(outcome.task)
+        worker.outbox.end(outcome.task)
         worker.client.queue(outcome)
         with self._lock:
             self.open -= 1
@@ -107,6 +107,7 @@ class Threaded(Concurrent):
     def _run(self, running: Running, values: list[m.Value]) -> None:
         spec = running.spec
         context.enter(running)
+        self.worker.outbox.begin(running)
         started = time.time()
         client = self.worker.client
         try:
@@ -162,6 +163,7 @@ class Async(Concurrent):
     async def _run(self, loop: _Loop, running: Running, values: list[m.Value]) -> None:
         spec = running.spec
         context.enter(running)
+        self.worker.outbox.begin(running)
         started = time.time()
         client = self.worker.client
         try:

@@ -77,7 +77,11 @@ class EventBatch(msgspec.Struct, array_like=True):
 
 
 class LogLine(msgspec.Struct, array_like=True):
-    """Text that a task wrote: whole lines, or a partial one if `text` ends without a newline."""
+    """Text that a task wrote: whole lines, or a partial one if `text` ends without a newline.
+
+    A line that came `times` times in a row is told once. `skipped` bytes or more that the task went
+    on to write are in the log files only.
+    """
 
     cell: str
     task: str  # task id, hex; "" outside a task
@@ -85,6 +89,8 @@ class LogLine(msgspec.Struct, array_like=True):
     worker: str  # process id as text
     stream: str  # "stdout" | "stderr"
     text: str
+    times: int = 1
+    skipped: int = 0
 
 
 class BarInfo(msgspec.Struct, array_like=True):

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from . import logfiles, session, shm
 from . import messages as m
-from . import session, shm
 from .attach import Build
 from .ids import NODE_BYTES, IdFactory
 from .instructions import Discard, Instruction, Send, SignalWorker, StartWorker, Stop
@@ -30,6 +30,7 @@ from .settings import Settings
 from .wire import Framer, WireError, encode
 
 _CHUNK = 1 << 18
+_BACKLOG = 4 << 20  # bytes; a driver that is so far behind gets no task output until it has read
 
 
 class Connection:
@@ -170,7 +171,18 @@ class Head:
                     while self._read(connection):  # its last words come first
                         pass
                     self._forget(connection)
+                self._last_words(message.worker)
                 self._do(self.scheduler.worker_died(message.worker, message.status))
+
+    def _last_words(self, worker_id: bytes) -> None:
+        """Bring what a worker wrote and could not tell of any more: it lies in its log files."""
+        worker = self.scheduler.dispatcher.workers.get(worker_id)
+        if worker is None or not worker.pid:
+            return
+        spec = worker.first.spec if worker.first is not None else None
+        texts = logfiles.last_words(str(self.folder), worker.pid, worker.logged, spec)
+        if texts:
+            self._do(self.scheduler.last_words(worker_id, texts))
 
     def _lost(self, connection: Connection) -> None:
         client = connection.client
@@ -262,6 +274,8 @@ class Head:
             if sent == len(frame):
                 return
             del frame[:sent]
+        elif len(connection.out) > _BACKLOG:
+            frame = encode([each for each in messages if type(each) is not m.Logs])
         connection.out += frame
         if not connection.writing:
             self._write(connection)

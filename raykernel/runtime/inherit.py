@@ -17,6 +17,7 @@ from typing import Any
 from . import context
 
 _MARK = "_raykernel_origin"
+_OURS = "raykernel-"  # threads of that name serve all; such a mark would keep a task's refs alive
 _NOBODY: tuple[None, str] = (None, "")
 
 
@@ -26,7 +27,7 @@ def install() -> Callable[[], None]:
 
     def start_for(self: threading.Thread) -> None:
         origin = (context.running(), _cell())
-        if origin != _NOBODY:
+        if origin != _NOBODY and not self.name.startswith(_OURS):
             setattr(self, _MARK, origin)
         start(self)
 

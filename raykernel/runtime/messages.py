@@ -263,9 +263,12 @@ class TasksReturned(Message, frozen=True, tag=20):
 
 
 class Wrote(Message, frozen=True, tag=21):
-    """Output of tasks on this worker."""
+    """Output of tasks on this worker, all of it up to these places in its log files (-1: as far as
+    it was)."""
 
     lines: list[LogLine]
+    out: int = -1
+    err: int = -1
 
 
 class Consumed(Message, frozen=True, tag=22):

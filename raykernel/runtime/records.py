@@ -165,7 +165,7 @@ class Worker(Client):
     """A process that runs tasks. Before its `Hello` it is only planned (`connected` False)."""
 
     __slots__ = ("actor", "blocked", "env", "gpus", "idle_since", "inflight", "known", "lease",
-                 "progress", "recalled", "retire", "served")  # fmt: skip
+                 "logged", "progress", "recalled", "retire", "served")  # fmt: skip
 
     def __init__(self, id: bytes, env: str) -> None:
         super().__init__(id, "worker", 0)
@@ -182,6 +182,7 @@ class Worker(Client):
         self.served: dict[bytes, int] = {}
         self.gpus: tuple[int, ...] | None = None
         self.idle_since = 0.0
+        self.logged = {"stdout": 0, "stderr": 0}  # how much of its log files it has told of
 
     @property
     def first(self) -> Task | None:

@@ -40,7 +40,7 @@ from .allocator import Allocator
 from .bars import BarTable
 from .departure import PATIENCE
 from .dispatch import POKE, Dispatcher
-from .events import BarInfo
+from .events import BarInfo, LogLine
 from .feed import Feed
 from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
@@ -798,6 +798,11 @@ class Scheduler:
             self.actors.exited(worker.actor, message.reason)
 
     def _wrote(self, worker: Worker, message: m.Wrote) -> None:
+        logged = worker.logged
+        logged["stdout"] = max(logged["stdout"], message.out)
+        logged["stderr"] = max(logged["stderr"], message.err)
+        if not message.lines:
+            return
         for client in self.clients.values():
             if client.role == "driver":
                 self.out.append(Send(client.id, m.Logs(message.lines)))
@@ -814,6 +819,16 @@ class Scheduler:
         for client in self.clients.values():
             if client.role == "driver":
                 self.out.append(Send(client.id, m.BarsMoved(bars)))
+
+    def last_words(self, worker_id: bytes, texts: dict[str, str]) -> list[Instruction]:
+        """What a worker had written and not told of when it died, by stream. Before `worker_died`,
+        for it belongs to the task that ran."""
+        worker = self.dispatcher.workers[worker_id]
+        spec = worker.first.spec if worker.first is not None else None
+        whose = ("", "", "") if spec is None else (spec.cell, spec.id.hex(), spec.name)
+        lines = [LogLine(*whose, str(worker.pid), stream, text) for stream, text in texts.items()]
+        self._wrote(worker, m.Wrote(lines))
+        return self._settle_turn()
 
     # -- questions -----------------------------------------------------------------------------
 

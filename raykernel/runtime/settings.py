@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from .session import Home
+
+
+class Options(msgspec.Struct):
+    """What the notebook wants of a session's workers; nothing in a plain program."""
+
+    log_lines: int = 0  # of one cell, told by one worker; 0: no limit
+    keep_locals: bool = False  # of failed tasks, for the debugger
+
+
+#: Asked when a session starts. The notebook layer puts its own here.
+options: Callable[[], Options] = Options
 
 
 class Settings(msgspec.Struct):
@@ -27,3 +40,4 @@ class Settings(msgspec.Struct):
     ttl: float = 0.0  # seconds the session outlives its last driver
     home: Home = Home()
     version: str = ""  # raykernel's
+    options: Options = msgspec.field(default_factory=Options)

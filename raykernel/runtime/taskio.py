@@ -1,97 +1,307 @@
-"""What tasks print: caught in the worker, labelled with the task, sent in batches.
+"""What tasks print: written to the worker's log files, and shown from there.
 
-`sys.stdout` and `sys.stderr` of a worker are `TaskStream`s. A write is appended to a buffer under
-the name of the task that made it; the buffer leaves when its task ends, when it is full, or after
-`DELAY`, so that a task that prints a million lines costs a few messages a second. What C libraries
-write to the file descriptors goes to the worker's log file.
+    print, logging ──▶ TaskStream ──┐
+    C libraries, child processes ───┴─▶ fd 1, 2 ──▶ worker-PID.out, .err ──▶ Outbox ──▶ head
+
+The file descriptors *are* the log files, so a write never waits for anybody, keeps its order, and
+is there after a `kill -9`; only who prints more than `BURST` lines between two looks at the files
+has them written by the page. The outbox only notes where in the files one task's text ends and the
+next one's begins: exactly for what Python prints, which knows its task; by the time for all else,
+which belongs to the task that ran. It reads the new text when a task ends and every `DELAY` while
+one runs, sends it, and enters it in the index (logfiles.py). Without output a task costs a look at
+the size of two files.
+
+Past `limit` lines of one cell nothing more is read, only entered: a task that prints a million
+lines costs others no more than its own writes. Thread-safe. In a forked child of a task the streams
+write to the same files, and the parent takes notice.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import ctypes
 import io
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
-from . import context
+from . import context, logfiles
+from .context import Running
 from .events import LogLine
 from .livetext import Screens
 from .messages import Bars, Wrote
 
-DELAY = 0.05
-_FULL = 1 << 16
+#: Seconds between two looks at the files while a task runs, and at most while none does.
+DELAY = 0.1
+NAP = 1.6
+#: Bytes of one stretch that are read at once; what is beyond stays in the file.
+PIECE = 1 << 18
+BURST = 500
+_PAGE = 1 << 13
+_PARTIAL = 1 << 16  # characters of an unfinished line kept back
+_FOLD = 16  # lines from which on it is worth looking for repetition
+_CELLS = 1000  # cells whose budget is remembered
+
+_Stretch = tuple[int, "Running | None", int, int]  # fd, whose, from, to
 
 
 class Outbox:
-    """Collects what this process's tasks wrote. Thread-safe."""
+    """Where this process's output goes. `limit` is in lines of one cell, 0 for no limit."""
 
-    def __init__(self, post: Callable[[Any], None]) -> None:
+    def __init__(
+        self, post: Callable[[Any], None], folder: str, pid: int = 0, limit: int = 0
+    ) -> None:
         self._post = post
-        self._lock = threading.Lock()  # guards _parts and _size
-        self._parts: list[tuple[context.Running | None, str, str]] = []
-        self._size = 0
-        self._last = 0.0
-        self._pid = str(os.getpid())
-        self._wake: threading.Event | None = None
+        self._limit = limit
+        self._pid = pid or os.getpid()
+        self._files = logfiles.WorkerFiles(folder, self._pid)
+        # re-entrant: a finalizer that prints may run in here
+        self._lock = threading.RLock()  # guards all below that no other lock guards
+        self._sending = threading.RLock()  # keeps what is read and sent in order
+        self._partial: dict[tuple[int, Running | None], str] = {}
+        self._stretches: list[_Stretch] = []
+        self._noted = {fd: os.lseek(fd, 0, os.SEEK_END) for fd in (1, 2)}
+        self._owner: dict[int, Running | None] = {1: None, 2: None}
+        self._last_fd = 1
+        self._writes = 0  # since the last look at the files
+        self._page: list[bytes] = []  # for `_last_fd`
+        self._page_size = 0
+        self._decoders = {fd: codecs.getincrementaldecoder("utf-8")("replace") for fd in (1, 2)}
+        self._left: dict[str, int] = {}
         self._screens = Screens()  # guarded by _sending
-        self._sending = threading.Lock()  # keeps what is sent in the order it was written
+        self._child = False
+        self._busy = 0
+        self._wake = threading.Event()
+        self._dozing = True
+        self._thread: threading.Thread | None = None
+        if any(self._noted.values()):  # what an earlier process of this id left is not news
+            post(Wrote([], self._noted[1], self._noted[2]))
+        os.register_at_fork(after_in_child=self._forked)
 
-    def write(self, stream: str, text: str) -> None:
+    # -- what the worker calls -----------------------------------------------------------------
+
+    def begin(self, running: Running) -> None:
+        """A task begins: from here on, what comes without a name is its."""
+        self._busy += 1
+        if self._busy > 1 or self._owner[1] is not self._owner[2]:
+            with self._lock:
+                self._note(1)
+                self._note(2)
+        self._owner[1] = self._owner[2] = running
+        if self._dozing:
+            self._rouse()
+
+    def end(self, task: bytes) -> None:
+        """A task ends: send what it wrote. Called before its result goes, so that comes after."""
+        self._busy = max(0, self._busy - 1)  # a call cancelled before its turn never began
+        noted = self._noted
+        if (
+            self._partial
+            or self._page
+            or self._stretches
+            or self._screens
+            or os.lseek(1, 0, os.SEEK_END) != noted[1]
+            or os.lseek(2, 0, os.SEEK_END) != noted[2]
+        ):
+            self.send(task)
+
+    def write(self, fd: int, text: str) -> None:
+        running = context.running()
         with self._lock:
-            self._parts.append((context.running(), stream, text))
-            self._size += len(text)
-            full = self._size >= _FULL
-            if self._wake is None:
-                self._wake = threading.Event()
-                threading.Thread(target=self._run, name="raykernel-output", daemon=True).start()
-        if full:
-            self.send()
-        else:
-            self._wake.set()
+            key = (fd, running)
+            if self._partial:
+                text = self._partial.pop(key, "") + text
+            if text[-1:] != "\n":
+                text, newline, rest = text.rpartition("\n")
+                text += newline
+                if len(rest) > _PARTIAL:
+                    text += rest
+                else:
+                    self._partial[key] = rest
+            if text:
+                self._put(fd, running, text)
+        if self._dozing:
+            self._rouse()
 
-    def send(self, ended: bytes = b"") -> None:
-        """Send what is there. Called at each task's end, so that output comes before results;
-        `ended` is that task."""
-        if not self._parts and not self._screens:
-            return
+    def flush(self, fd: int) -> None:
+        """Bring out what stands without a newline."""
+        key = (fd, context.running())
+        with self._lock:
+            text = self._partial.pop(key, "")
+            if text:
+                self._put(*key, text)
+            self._write_page()
+
+    def send(self, ended: bytes = b"") -> bool:
+        """Send what is there; whether there was anything. `ended` is a task that is over."""
         with self._sending:
-            self._send(ended)
+            with self._lock:
+                self._writes = 0
+                for (fd, running), text in list(self._partial.items()):
+                    del self._partial[fd, running]
+                    self._put(fd, running, text)
+                self._note(1)
+                self._note(2)
+                stretches, self._stretches = self._stretches, []
+            if stretches or self._screens:
+                self._send(stretches, ended)
+        return bool(stretches)
 
-    def _send(self, ended: bytes) -> None:
-        with self._lock:
-            parts, self._parts = self._parts, []
-            self._size = 0
-        lines: list[LogLine] = []
-        last: tuple[context.Running | None, str] | None = None
-        for running, stream, text in parts:
-            if lines and last == (running, stream):
-                lines[-1].text += text
-                continue
-            last = (running, stream)
-            if running is None:
-                lines.append(LogLine("", "", "", self._pid, stream, text))
-            else:
-                spec = running.spec
-                lines.append(LogLine(spec.cell, spec.id.hex(), spec.name, self._pid, stream, text))
-        lines, bars = self._screens.sift(lines, time.monotonic())
+    def _send(self, stretches: list[_Stretch], ended: bytes) -> None:
+        read = [line for stretch in stretches for line in self._read(*stretch)]
+        lines, bars = self._screens.sift([line for line in read if line.text], time.monotonic())
         if ended and self._screens:
             self._screens.end(ended.hex(), lines, bars)
-        if lines:
+        lines += [line for line in read if line.skipped]
+        if stretches:
+            self._files.enter(stretches)
+            self._post(Wrote(lines, _end(stretches, 1), _end(stretches, 2)))
+        elif lines:
             self._post(Wrote(lines))
         if bars:
             self._post(Bars(bars))
 
+    # -- the files -----------------------------------------------------------------------------
+
+    def _put(self, fd: int, running: Running | None, text: str) -> None:
+        """Write, noting whose it is. The caller has the lock."""
+        if not self._child and (self._last_fd != fd or self._owner[fd] is not running):
+            self._note(self._last_fd)
+            self._note(fd)
+            self._last_fd = fd
+            self._owner[fd] = running
+        data = text.encode("utf-8", "backslashreplace")
+        self._writes += 1
+        if self._writes <= BURST or self._child:
+            _write(fd, data)
+            return
+        self._page.append(data)
+        self._page_size += len(data)
+        if self._page_size >= _PAGE:
+            self._write_page()
+
+    def _write_page(self) -> None:
+        if self._page:
+            page, self._page, self._page_size = b"".join(self._page), [], 0
+            _write(self._last_fd, page)
+
+    def _note(self, fd: int) -> None:
+        """What stands in the file since the last note is its present owner's."""
+        self._write_page()
+        start, end = self._noted[fd], os.lseek(fd, 0, os.SEEK_END)
+        if end == start:
+            return
+        self._noted[fd] = end
+        running = self._owner[fd]
+        if self._stretches:
+            last_fd, last_running, first, last = self._stretches[-1]
+            if last_fd == fd and last_running is running and last == start:
+                self._stretches[-1] = (fd, running, first, end)
+                return
+        self._stretches.append((fd, running, start, end))
+
+    def _read(self, fd: int, running: Running | None, start: int, end: int) -> list[LogLine]:
+        """A stretch's text as far as its cell's budget goes."""
+        cell = running.spec.cell if running is not None else ""
+        left = self._left.get(cell, self._limit) if self._limit else 1
+        decoder = self._decoders[fd]
+        if not left:
+            decoder.reset()
+            return []
+        text = decoder.decode(self._files.read(fd, start, min(end, start + PIECE)))
+        skipped = max(0, end - start - PIECE)
+        if skipped:
+            decoder.reset()
+        pieces = self._pieces(text)
+        if self._limit:
+            count = sum(piece.count("\n") for piece, _ in pieces)
+            if count > left:
+                if len(pieces) == 1:
+                    pieces = [(line, 1) for line in text.splitlines(keepends=True)]
+                del pieces[left:]
+                skipped = max(skipped, 1)
+            self._left[cell] = max(0, left - count)
+            while len(self._left) > _CELLS:
+                del self._left[next(iter(self._left))]
+        lines = [self._line(fd, running, piece, times) for piece, times in pieces]
+        if skipped:
+            lines.append(self._line(fd, running, "", 1, skipped))
+        return lines
+
+    def _pieces(self, text: str) -> list[tuple[str, int]]:
+        """The text in pieces, with how often each comes; repeated lines once if that saves much."""
+        if self._limit and text.count("\n") >= _FOLD:
+            lines = text.splitlines(keepends=True) if "\r" not in text else []
+            folded = [(line, sum(1 for _ in same)) for line, same in groupby(lines)]
+            if folded and (len(folded) <= len(lines) // 2 or len(lines) > self._limit):
+                return folded
+        return [(text, 1)] if text else []
+
+    def _line(
+        self, fd: int, running: Running | None, text: str, times: int, skipped: int = 0
+    ) -> LogLine:
+        stream = "stdout" if fd == 1 else "stderr"
+        pid = str(self._pid)
+        if running is None:
+            return LogLine("", "", "", pid, stream, text, times, skipped)
+        spec = running.spec
+        return LogLine(spec.cell, spec.id.hex(), spec.name, pid, stream, text, times, skipped)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _rouse(self) -> None:
+        self._dozing = False
+        if self._child:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="raykernel-output", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter ends: `end` sends
+                self._thread.start()
+        self._wake.set()
+
     def _run(self) -> None:
-        assert self._wake is not None
+        nap = DELAY
         while True:
-            self._wake.wait()
+            self._dozing = True
+            self._wake.wait(nap)
             self._wake.clear()
-            time.sleep(DELAY)
-            self.send()
-            if self._screens.pending:
-                self._wake.set()
+            self._dozing = False
+            time.sleep(DELAY / 2)
+            moved = self.send() or self._screens.pending
+            nap = DELAY if moved or self._busy else min(NAP, 2 * nap)
+
+    def _forked(self) -> None:
+        self._child = True
+        self._lock = threading.RLock()
+        self._sending = threading.RLock()
+        self._partial.clear()
+        self._page.clear()
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    with contextlib.suppress(OSError):  # no room on the disk: a print is not to fail for that
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+
+
+def _end(stretches: list[_Stretch], fd: int) -> int:
+    """How far the stretches go in one file; -1 if they don't touch it."""
+    return max((end for each, _, _, end in stretches if each == fd), default=-1)
+
+
+def line_buffer_c() -> None:
+    """Have C's stdout written line by line, as on a terminal: else a library's text would wait in
+    its buffer until the process ends."""
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    with contextlib.suppress(Exception):
+        libc = ctypes.CDLL(None)
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, name), None, 1, ctypes.c_size_t(0))
 
 
 class TaskStream(io.TextIOBase):
@@ -114,14 +324,20 @@ class TaskStream(io.TextIOBase):
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        return "replace"
+        return "backslashreplace"
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            self._outbox.write(self._name, text)
+            self._outbox.write(self._fd, text)
         return len(text)
+
+    def flush(self) -> None:
+        self._outbox.flush(self._fd)
+
+    def reconfigure(self, **_options: Any) -> None:
+        """For programs that ask for another buffering: each line is written at once."""
 
     def writable(self) -> bool:
         return True
@@ -143,6 +359,9 @@ class _Bytes(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._stream.write(bytes(data).decode("utf-8", "replace"))
         return len(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
     def writable(self) -> bool:
         return True

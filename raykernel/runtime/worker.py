@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, environments, execute, failures, guard, inherit, resources
+from . import context, environments, execute, failures, guard, inherit, logfiles, resources
 from . import messages as m
 from .client import Client, ConnectionLost
 from .concurrency import Concurrent, make_concurrent
@@ -36,7 +36,7 @@ from .context import Running
 from .dispatch import POKE
 from .guard import Guard
 from .settings import Settings
-from .taskio import Outbox, TaskStream
+from .taskio import Outbox, TaskStream, line_buffer_c
 
 _CUDA = "CUDA_VISIBLE_DEVICES"
 _FLUSH = 0.001  # results wait for company at most this long
@@ -90,7 +90,7 @@ class Worker:
             settings.namespace, self.guard, self._hear,
         )  # fmt: skip
         self.client.worker = self
-        self.outbox = Outbox(self.client.post)
+        self.outbox = Outbox(self.client.post, settings.folder, limit=settings.options.log_lines)
         failures.actor_instance = lambda: self.instance
         execute.leave = self.leave
         execute.actor_leaves = self.exit_actor
@@ -248,6 +248,7 @@ class Worker:
                     self.concurrent.start(running, message.values)
                     return
         self._flush_before(spec)
+        self.outbox.begin(running)
         if spec.resources != self._sized and self.sizes_threads and spec.function:
             self._size(spec)
         client = self.client
@@ -294,7 +295,7 @@ class Worker:
 
     def _finish(self, running: Running, outcome: m.TaskFinished) -> None:
         spec = running.spec
-        self.outbox.send(outcome.task)
+        self.outbox.end(outcome.task)
         self.client.queue(outcome)
         if spec.function:
             took = outcome.ended - outcome.started
@@ -453,14 +454,12 @@ def main(settings: Settings, worker_id: bytes, env: str, fresh: bool = False) ->
     """Entry of a worker process, forked from the zygote; `fresh`: for the second time, in the
     interpreter of its virtual environment."""
     guard.after_fork()
-    log = os.open(
-        os.path.join(settings.folder, "logs", f"worker-{os.getpid()}.log"),
-        os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-        0o600,
-    )
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    faulthandler.enable(log)
+    for stream in logfiles.STREAMS:
+        log = logfiles.open_for_writing(settings.folder, os.getpid(), stream)
+        os.dup2(log, stream)
+        os.close(log)
+    line_buffer_c()
+    faulthandler.enable(2)
     context.environment = env
     context.job_variables = settings.env
     inherited = dict(os.environ)

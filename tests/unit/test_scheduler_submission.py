@@ -7,6 +7,7 @@ import pytest
 
 from raykernel.runtime import messages as m
 from raykernel.runtime import resources
+from raykernel.runtime.events import LogLine
 from raykernel.runtime.instructions import Send, StartWorker, Stop
 from raykernel.runtime.records import InvalidTransition, TaskEvent
 
@@ -180,8 +181,21 @@ def test_output_goes_to_every_driver():
     (worker,) = session.workers
     other = session.connect(b"other")
     session.connect(b"visitor", role="control")
-    out = worker(m.Wrote([]))
-    assert out == [Send(session.driver.id, m.Logs([])), Send(other.id, m.Logs([]))]
+    line = LogLine("c", "", "f", "1", "stdout", "hello\n")
+    out = worker(m.Wrote([line], 6))
+    assert out == [Send(session.driver.id, m.Logs([line])), Send(other.id, m.Logs([line]))]
+    assert worker(m.Wrote([], 6, 3)) == []
+
+
+def test_what_a_dead_worker_had_not_told_of_belongs_to_the_task_that_ran():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    task = session.spec(name="last", cell="c")
+    session.driver(task)
+    out = session.scheduler.last_words(worker.id, {"stderr": "bye\n"})
+    (told,) = out[0].message.lines
+    assert (told.cell, told.task, told.name) == ("c", task.id.hex(), "last")
+    assert (told.stream, told.text) == ("stderr", "bye\n")
 
 
 def test_a_forbidden_change_of_state_tells_the_tasks_story():

@@ -36,7 +36,8 @@ class Engine(Protocol):
         dict, None if it is not known; filters: task=), "actors", "workers", "objects", "nodes"
         (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}), "store"
         (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each object
-        takes and who holds it, see `holdings.memory`; filters: limit=).
+        takes and who holds it, see `holdings.memory`; filters: limit=), "logs" (-> list[LogEntry],
+        read from files by the calling thread; filters: see `logfiles.find`).
         """
         ...
 

@@ -23,8 +23,9 @@ from typing import Any
 
 import msgspec
 
-from raykernel.runtime import context, session
+from raykernel.runtime import context, logfiles, session
 from raykernel.runtime import messages as m
+from raykernel.runtime import settings as settings_module
 from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
@@ -79,6 +80,8 @@ class LocalEngine:
     # -- Engine --------------------------------------------------------------------------------
 
     def query(self, what: str, **filters: Any) -> Any:
+        if what == "logs":  # they lie in files, which the head has no time to read
+            return logfiles.find(self.folder, **filters)
         kind = list[TaskInfo] if what == "tasks" else Any
         return self.client.query(what, kind, **filters)
 
@@ -280,6 +283,7 @@ def start(
         ttl=ttl,
         home=home or Home(),
         version=version,
+        options=settings_module.options(),
     )
     try:
         process = _launch(settings)

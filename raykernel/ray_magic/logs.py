@@ -1,0 +1,108 @@
+"""`%ray logs`: what tasks wrote, from the session's log files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from raykernel.magic_options import count, parser
+
+from .command import NO_SESSION, Command
+
+if TYPE_CHECKING:
+    from raykernel.notebook import Notebook
+
+TAIL = 100
+_TASK_ID = re.compile(r"[0-9a-f]{6,48}")
+
+
+def _bare(text: str) -> str:
+    """Without the quotes around it: IPython splits a magic's line and leaves them."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _parser() -> Any:
+    made = parser("ray logs", "Print what tasks wrote, also what was too much for their cells.")
+    made.add_argument(
+        "--task", type=_bare, metavar="ID|NAME",
+        help="of one task, by (the start of) its id, or of all tasks of a name",
+    )  # fmt: skip
+    made.add_argument(
+        "--actor", type=_bare, metavar="ID|NAME",
+        help="of an actor, by (the start of) its id or its name, or of all actors of a class",
+    )  # fmt: skip
+    made.add_argument("--cell", type=int, metavar="N", help="of what the cell In[N] caused")
+    made.add_argument(
+        "--grep", type=_bare, metavar="RE", help="only lines that a regular expression finds"
+    )
+    made.add_argument(
+        "--tail", type=count, default=TAIL, metavar="N", help=f"how many lines (default: {TAIL})"
+    )
+    return made
+
+
+def _logs(notebook: Notebook, args: Any) -> None:
+    engine = notebook.api.engine()
+    if engine is None:
+        print(NO_SESSION)
+        return
+    filters: dict[str, Any] = {"tail": args.tail}
+    if args.task:
+        exact = _TASK_ID.fullmatch(args.task)
+        filters["task" if exact else "name"] = args.task
+    if args.actor:
+        filters["actors"] = _actors(engine, args.actor)
+    if args.cell is not None:
+        found = notebook.cells.numbered(args.cell)
+        if found is None:
+            raise UsageError(f"%ray logs: no cell ran as In[{args.cell}] since %load_ext.")
+        filters["cell"] = found.id
+    if args.grep:
+        try:
+            re.compile(args.grep)
+        except re.error as error:
+            raise UsageError(
+                f"%ray logs: {args.grep!r} is no regular expression: {error}"
+            ) from None
+        filters["grep"] = args.grep
+    if args.tail == 0:
+        return
+    lines = engine.query("logs", **filters)
+    if not lines:
+        print("No task output" + (" that fits." if len(filters) > 1 else " yet."))
+    for line in lines:
+        label = f"{line.name} pid={line.pid}" if line.name else f"pid={line.pid}"
+        print(f"({label}) {line.text}")
+
+
+def _actors(engine: Any, wanted: str) -> list[str]:
+    """The ids of the actors that are meant. Raises UsageError."""
+    actors = engine.query("actors")
+    found = [
+        one["actor_id"]
+        for one in actors
+        if wanted in (one["name"], one["class_name"], one["class_name"].rpartition(".")[2])
+        or (len(wanted) >= 6 and one["actor_id"].startswith(wanted))
+    ]
+    if not found:
+        known = sorted({one["name"] or one["class_name"] for one in actors})
+        raise UsageError(
+            f"%ray logs: no actor {wanted!r}. "
+            + (f"There are: {', '.join(known)}." if known else "There are none.")
+        )
+    return found
+
+
+def _values(notebook: Notebook) -> list[str]:
+    """Names of tasks and actors, for completion."""
+    engine = notebook.api.engine()
+    if engine is None:
+        return []
+    names = {task.name for task in engine.query("tasks")}
+    names |= {one["name"] or one["class_name"] for one in engine.query("actors")}
+    return sorted(names)
+
+
+COMMANDS = (Command(_parser(), _logs, _values),)
