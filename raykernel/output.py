@@ -16,7 +16,6 @@ import contextlib
 import shutil
 import sys
 import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raykernel.cells import CellTracker
@@ -24,6 +23,7 @@ from raykernel.widgets.text import line, still_bundle
 from raykernel.widgets.work import Snapshot
 
 if TYPE_CHECKING:
+    from raykernel.widgets.controls import Controls
     from raykernel.widgets.progress import ProgressView
 
 
@@ -46,8 +46,8 @@ class Publisher(Protocol):
         """Show task output; `name` is "stdout" or "stderr"."""
         ...
 
-    def progress(self, cell: str, stop: Callable[[], object]) -> ProgressDisplay:
-        """Make a display that appears with its first update; its Stop button calls `stop`."""
+    def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
+        """Make a display that appears with its first update; its buttons are `controls`."""
         ...
 
 
@@ -86,8 +86,8 @@ class KernelPublisher:
     def stream(self, cell: str, name: str, text: str) -> None:
         self.send(cell, "stream", {"name": name, "text": text}, b"stream." + name.encode())
 
-    def progress(self, cell: str, stop: Callable[[], object]) -> ProgressDisplay:
-        return WidgetProgress(self, cell, stop)
+    def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
+        return WidgetProgress(self, cell, controls)
 
     def open_comm(self, **options: Any) -> Any:
         """A comm whose messages belong to no request: a front end finds it by its id.
@@ -124,10 +124,10 @@ class WidgetProgress:
     form is put there for the time being: it may be all that a headless run ever records.
     """
 
-    def __init__(self, publish: KernelPublisher, cell: str, stop: Callable[[], object]) -> None:
+    def __init__(self, publish: KernelPublisher, cell: str, controls: Controls) -> None:
         self._publish = publish
         self._cell = cell
-        self._stop = stop
+        self._controls = controls
         self._view: ProgressView | None = None
         self._still = False
         self._display_id = uuid.uuid4().hex
@@ -136,7 +136,7 @@ class WidgetProgress:
         if self._view is None:
             from raykernel.widgets.progress import ProgressView
 
-            self._view = ProgressView(snapshot, self._stop, self._publish.open_comm)
+            self._view = ProgressView(snapshot, self._controls, self._publish.open_comm)
             self._show(self._cell, self._view.bundle(snapshot), update=False)
             return
         with self._view.hold_sync():
@@ -187,7 +187,7 @@ class TerminalPublisher:
             out.write(text)
             out.flush()
 
-    def progress(self, cell: str, stop: Callable[[], object]) -> ProgressDisplay:
+    def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
         return LineProgress(self)
 
     def draw(self, text: str) -> None:

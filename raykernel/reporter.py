@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import threading
 import time
 from collections import deque
@@ -28,8 +29,9 @@ from raykernel.folding import Folding
 from raykernel.loglimit import Limit
 from raykernel.output import ProgressDisplay, Publisher
 from raykernel.runtime.engines.base import Engine
-from raykernel.runtime.events import EventBatch, LogLine
+from raykernel.runtime.events import BarInfo, EventBatch, LogLine
 from raykernel.tasklog import LogText
+from raykernel.widgets.controls import Controls
 from raykernel.widgets.work import CellWork
 
 #: Seconds between two updates of a display, and between two steps of the thread.
@@ -76,6 +78,7 @@ class Reporter:
         self._clock = clock
         self._batches: deque[EventBatch] = deque()
         self._lines: deque[LogLine] = deque()
+        self._bars: deque[BarInfo] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._undo: list[Callable[[], None]] = []
@@ -84,7 +87,9 @@ class Reporter:
         self._text = LogText(Folding() if fold else None)
         self._limit = limit or Limit(0, 0, lambda cell: 0)
         self._work: dict[str, _Shown] = {}
+        self._bar_cells: dict[str, str] = {}
         self._submitters: set[str] = set()
+        self._detached: set[str] = set()  # cells whose work goes on, whatever ends the cell
         self._received = 0
         self._dropped = 0
         self._failed = False
@@ -101,6 +106,7 @@ class Reporter:
             self._undo.append(self._engine.on_log(self._on_log))
         if self._delay is not None:
             self._undo.append(self._engine.subscribe(self._on_batch))
+            self._undo.append(self._engine.on_bars(self._on_bars))
 
     def close(self) -> None:
         """The session ends: settle what is shown, as far as it came, and end the thread."""
@@ -135,13 +141,21 @@ class Reporter:
         if not concerned:
             return
         with contextlib.suppress(Exception):  # the session ended; close() settles what is shown
-            if interrupted and submitted:
+            if interrupted and submitted and cell.id not in self._detached:
                 self._engine.cancel_cell(cell.id)
             self._catch_up(concerned)
         with self._lock:
             shown = self._work.get(cell.id)
             if shown is not None and shown.live:
                 shown.display.cell_ended(shown.work.snapshot(self._clock()))
+        self._detached.discard(cell.id)
+
+    def background(self, cell: str) -> None:
+        """Let a cell's work go on without the cell: if that waits for it, it ends with
+        KeyboardInterrupt, which cancels nothing this time. From any thread."""
+        if self._cells.is_running(cell):
+            self._detached.add(cell)
+            signal.raise_signal(signal.SIGINT)
 
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""
@@ -158,6 +172,10 @@ class Reporter:
             self._received += 1  # first: who finds no batch must not miss that one is coming
             self._batches.append(batch)
             self._wake.set()
+
+    def _on_bars(self, bars: list[BarInfo]) -> None:
+        self._bars.extend(bars)
+        self._wake.set()
 
     def _on_log(self, line: LogLine) -> None:
         self._lines.append(line)
@@ -208,6 +226,8 @@ class Reporter:
         self._publish_lines(now, last)
         while self._batches:
             self._count(self._batches.popleft(), now)
+        while self._bars:
+            self._move(self._bars.popleft(), now)
         for cell, shown in list(self._work.items()):
             self._show(cell, shown, now)
         return UPDATE_EVERY if self._work or self._text.holds else None
@@ -239,11 +259,31 @@ class Reporter:
             by_cell.setdefault(task.cell, []).append(task)
         by_cell.pop("", None)
         for cell, tasks in by_cell.items():
-            shown = self._work.get(cell)
-            if shown is None:
-                display = self._publisher.progress(cell, partial(self._stop, cell))
-                shown = self._work[cell] = _Shown(CellWork(now), display)
-            shown.work.update(tasks, now)
+            self._shown(cell, now).work.update(tasks, now)
+
+    def _shown(self, cell: str, now: float) -> _Shown:
+        shown = self._work.get(cell)
+        if shown is None:
+            controls = Controls(
+                stop=partial(self._stop, cell),
+                background=partial(self.background, cell),
+                explain=self._explain,
+            )
+            display = self._publisher.progress(cell, controls)
+            shown = self._work[cell] = _Shown(CellWork(now), display)
+        return shown
+
+    def _move(self, bar: BarInfo, now: float) -> None:
+        """Show a bar where it was moved last. It keeps no cell's progress open by itself: an
+        actor's bar may stay for days."""
+        cell = bar.cell or self._cells.current()
+        before = self._bar_cells.pop(bar.id, cell)
+        if not bar.closed:
+            self._bar_cells[bar.id] = cell
+        if before != cell and before in self._work:
+            self._work[before].work.drop_bar(bar.id)
+        if cell in self._work or (self._cells.is_running(cell) and not bar.closed):
+            self._shown(cell, now).work.move(bar, now)
 
     def _show(self, cell: str, shown: _Shown, now: float) -> None:
         assert self._delay is not None
@@ -253,12 +293,12 @@ class Reporter:
         elif shown.live:
             if now - shown.updated >= UPDATE_EVERY:
                 shown.updated = now
-                shown.display.update(work.snapshot(now))
+                shown.display.update(work.snapshot(now, self._cells.is_running(cell)))
         elif work.busy_since is not None and now - work.busy_since >= self._delay:
             work.pause(now, self._delay)
             if work.busy_since is not None:
                 shown.live, shown.updated = True, now
-                shown.display.update(work.snapshot(now))
+                shown.display.update(work.snapshot(now, self._cells.is_running(cell)))
 
     def _settle(self, cell: str, stopped: bool = False) -> None:
         shown = self._work[cell]
@@ -270,3 +310,15 @@ class Reporter:
     def _stop(self, cell: str) -> None:
         with contextlib.suppress(Exception):  # the session may end while the button is pressed
             self._engine.cancel_cell(cell)
+
+    def _explain(self, task: str) -> str:
+        """A failed task's traceback, or why there is none. Blocks for a round trip."""
+        try:
+            found = self._engine.query("failure", task=task)
+        except Exception as error:
+            return f"It can't be asked for: {error}"
+        return (
+            found.get("text")
+            or found.get("message")
+            or ("The traceback is gone: nothing refers to the task's result any more.")
+        )

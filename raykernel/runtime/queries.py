@@ -11,7 +11,8 @@ from . import holdings, resources
 from .events import TaskInfo
 from .feed import info
 from .groups import Group, GroupState
-from .ids import handle_id
+from .ids import handle_id, return_id
+from .messages import ErrorRecord
 from .records import ActorState, Client, Worker
 
 if TYPE_CHECKING:
@@ -277,6 +278,15 @@ def _group_stats(group: Group) -> dict[str, Any]:
     }
 
 
+def _failure(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    """Why a task failed, as long as something refers to its result; else nothing."""
+    entry = core.store.objects.get(return_id(bytes.fromhex(filters["task"]), 1))
+    if entry is None or entry.value is None or not entry.value.error:
+        return {}
+    record = msgspec.msgpack.decode(entry.value.data, type=ErrorRecord)
+    return {"message": record.message, "text": record.text, "name": record.name, "pid": record.pid}
+
+
 _ANSWERS: dict[str, Answer] = {
     "tasks": _tasks,
     "task": _one_task,
@@ -293,6 +303,7 @@ _ANSWERS: dict[str, Answer] = {
     "named_actors": _named_actors,
     "actor_state": _actor_state,
     "task_kind": _task_kind,
+    "failure": _failure,
     "groups": _groups,
     "name_object": _name_object,
     "find_object": _find_object,

@@ -14,6 +14,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from raykernel.widgets.controls import Controls
 from raykernel.widgets.text import still_bundle
 from raykernel.widgets.work import Snapshot
 
@@ -23,8 +24,7 @@ HERE = pathlib.Path(__file__).parent
 
 class ProgressView(anywidget.AnyWidget):
     """`open_comm(target_name=, data=, metadata=)` makes the view's channel to the front end;
-    without one ipywidgets does. `on_stop` runs in the thread that handles the front end's
-    messages. `drawn` turns true once a front end has drawn the view.
+    without one ipywidgets does. `drawn` turns true once a front end has drawn the view.
     """
 
     _esm = HERE / "progress.js"
@@ -35,15 +35,16 @@ class ProgressView(anywidget.AnyWidget):
     layout = traitlets.Any(None, allow_none=True).tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     stopping = traitlets.Bool(False).tag(sync=True)
+    background = traitlets.Bool(False).tag(sync=True)
 
     def __init__(
         self,
         snapshot: Snapshot,
-        on_stop: Callable[[], object],
+        controls: Controls,
         open_comm: Callable[..., Any] | None = None,
     ) -> None:
         self._open_comm = open_comm
-        self._on_stop = on_stop
+        self._controls = controls
         self.drawn = False
         super().__init__(snapshot=snapshot.to_json())
         self.on_msg(self._message)
@@ -69,4 +70,11 @@ class ProgressView(anywidget.AnyWidget):
             self.drawn = True
         elif kind == "stop" and not self.stopping:
             self.stopping = True
-            self._on_stop()
+            self._controls.stop()
+        elif kind == "background" and not self.background:
+            self.background = True
+            self._controls.background()
+        elif kind == "explain" and isinstance(content.get("task"), str):
+            task = content["task"]
+            text = self._controls.explain(task)
+            self.send({"type": "explained", "task": task, "text": text})

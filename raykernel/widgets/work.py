@@ -1,8 +1,8 @@
 """What is known of one cell's tasks, counted by function: the model behind the progress views.
 
-Fed with the engine's event batches, read as a `Snapshot`. Only unfinished tasks are kept one by
-one, so a cell may submit millions. No clock inside: each call says what time it is, in seconds
-of any one monotonic clock.
+Fed with the engine's event batches and with the bars that tasks move, read as a `Snapshot`. Only
+unfinished tasks are kept one by one, so a cell may submit millions. No clock inside: each call says
+what time it is, in seconds of any one monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raykernel.runtime.events import CANCELLED, FAILED, LIVE, RUNNING, TaskInfo
+from raykernel.runtime.events import ACTOR, CANCELLED, FAILED, LIVE, RUNNING, BarInfo, TaskInfo
 
 #: The finishing rate is taken over this many seconds.
 RATE_WINDOW = 10.0
@@ -20,10 +20,16 @@ RATE_WINDOW = 10.0
 #: Functions shown by name; the others are summed up in one row.
 MAX_ROWS = 8
 
+#: Bars shown at a time, those that move first.
+MAX_BARS = 8
+
+#: Kinds of failure kept apart.
+MAX_FAILURES = 20
+
 
 @dataclass(slots=True)
 class Row:
-    """How many of one function's tasks are where."""
+    """How many of one function's tasks are where. `actor`: its tasks are an actor's creation."""
 
     name: str
     waiting: int = 0
@@ -31,6 +37,7 @@ class Row:
     done: int = 0
     failed: int = 0
     cancelled: int = 0
+    actor: bool = False
 
     @property
     def live(self) -> int:
@@ -52,15 +59,45 @@ class Row:
         self.cancelled += other.cancelled
 
 
+@dataclass(slots=True)
+class Failure:
+    """Tasks of one function that failed alike; `task` is the first of them."""
+
+    name: str
+    error: str
+    task: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar to draw. `who` moves it; `left` is in seconds. `text` stands for all of it if set."""
+
+    label: str
+    who: str
+    n: int | float
+    total: int | float | None
+    unit: str
+    rate: float
+    left: float | None
+    text: str
+    closed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of a cell's work. `left` is seconds, None when it can't be said yet."""
+    """One moment of a cell's work. `left` is seconds, None when it can't be said yet; `waited`
+    says that the cell itself still runs."""
 
     rows: tuple[Row, ...]
     sum: Row
     elapsed: float
     rate: float
     left: float | None
+    failures: tuple[Failure, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    more_bars: int = 0
+    waited: bool = False
 
     @property
     def live(self) -> int:
@@ -74,6 +111,10 @@ class Snapshot:
             "elapsed": self.elapsed,
             "rate": self.rate,
             "left": self.left,
+            "failures": [asdict(failure) for failure in self.failures],
+            "bars": [asdict(bar) for bar in self.bars],
+            "more_bars": self.more_bars,
+            "waited": self.waited,
         }
 
 
@@ -98,6 +139,8 @@ class CellWork:
         # Tasks a list has shown as ended, of which an event may still be on its way.
         self._told: set[str] = set()
         self._history: deque[tuple[float, int]] = deque([(now, 0)])
+        self._failures: dict[tuple[str, str], Failure] = {}
+        self._bars: dict[str, BarInfo] = {}
 
     @property
     def live(self) -> int:
@@ -114,7 +157,7 @@ class CellWork:
                     continue
                 row = self._rows.get(task.name)
                 if row is None:
-                    row = self._rows[task.name] = Row(task.name)
+                    row = self._rows[task.name] = Row(task.name, actor=task.kind == ACTOR)
             else:
                 row, old = entry
                 setattr(row, old, getattr(row, old) - 1)
@@ -125,13 +168,25 @@ class CellWork:
                 live[task.id] = (row, new)
             else:
                 self._finished += 1
+                if task.state == FAILED:
+                    self._fail(task)
                 if entry is not None:
                     del live[task.id]
         if changed:
-            self.changed = now
-            if self.busy_since is None:
-                self.busy_since = now
+            self._work(now)
             self._note(now)
+
+    def _fail(self, task: TaskInfo) -> None:
+        failure = self._failures.get((task.name, task.error))
+        if failure is not None:
+            failure.count += 1
+        elif len(self._failures) < MAX_FAILURES:
+            self._failures[task.name, task.error] = Failure(task.name, task.error, task.id)
+
+    def _work(self, now: float) -> None:
+        self.changed = now
+        if self.busy_since is None:
+            self.busy_since = now
 
     def replace(self, tasks: list[TaskInfo], now: float) -> None:
         """Take in the whole list of the cell's tasks, newer than every update so far.
@@ -143,20 +198,44 @@ class CellWork:
             self._rows.clear()
             self._live.clear()
             self._told.clear()
+            self._failures.clear()
             self._finished = 0
             self.update(tasks, now)
         else:
             self.update([t for t in tasks if t.id in self._live], now)
         self._told = {task.id for task in tasks if task.state not in LIVE}
 
+    # -- bars ----------------------------------------------------------------------------------
+
+    def move(self, bar: BarInfo, now: float) -> None:
+        """Take in a bar's newest state."""
+        known = self._bars.get(bar.id)
+        if bar.closed and (known is None or bar.drawn):
+            self._bars.pop(bar.id, None)  # what was drawn has left its text
+            return
+        self._bars[bar.id] = bar
+        self._work(now)
+        closed = [key for key, each in self._bars.items() if each.closed]
+        for key in closed[: max(0, len(self._bars) - MAX_BARS)]:
+            del self._bars[key]
+
+    def drop_bar(self, bar: str) -> None:
+        """It belongs to another cell's work from now on."""
+        self._bars.pop(bar, None)
+
+    def _moving(self) -> bool:
+        return any(not bar.closed for bar in self._bars.values())
+
+    # -- the whole -----------------------------------------------------------------------------
+
     def pause(self, now: float, after: float) -> None:
         """Note a pause when nothing is unfinished and nothing has changed for `after` seconds."""
-        if not self._live and now - self.changed >= after:
+        if not self._live and not self._moving() and now - self.changed >= after:
             self.busy_since = None
 
-    def snapshot(self, now: float) -> Snapshot:
+    def snapshot(self, now: float, waited: bool = False) -> Snapshot:
         self._note(now)
-        end = now if self._live else self.changed
+        end = now if self._live or self._moving() else self.changed
         then, before = self._history[0]
         rate = (self._finished - before) / (now - then) if now > then else 0.0
         live = len(self._live)
@@ -172,12 +251,20 @@ class CellWork:
             for row in rows[MAX_ROWS:]:
                 others.add(row)
             shown.append(others)
+        failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
+        bars = list(self._bars.values())
+        if len(bars) > MAX_BARS:
+            bars.sort(key=lambda bar: bar.closed)
         return Snapshot(
             rows=tuple(shown),
             sum=total,
             elapsed=max(0.0, end - self.started),
             rate=rate,
             left=live / rate if rate > 0 and known else None,
+            failures=tuple(Failure(**asdict(failure)) for failure in failures),
+            bars=tuple(_bar(bar) for bar in bars[:MAX_BARS]),
+            more_bars=max(0, len(bars) - MAX_BARS),
+            waited=waited,
         )
 
     def _note(self, now: float) -> None:
@@ -188,3 +275,14 @@ class CellWork:
             history[-1] = (now, self._finished)
         while len(history) > 2 and history[1][0] <= now - RATE_WINDOW:
             history.popleft()
+
+
+def _bar(bar: BarInfo) -> Bar:
+    done = bar.n - bar.initial
+    rate = done / bar.elapsed if bar.elapsed > 0 else 0.0
+    rest = None if bar.total is None or rate <= 0 else max(0.0, bar.total - bar.n) / rate
+    who = f"{bar.name} pid={bar.worker}" if bar.name else ""
+    return Bar(
+        bar.desc or bar.name, who, bar.n, bar.total, bar.unit, rate,
+        None if bar.closed else rest, bar.text, bar.closed,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from raykernel.cells import Cell
 from raykernel.output import KernelPublisher, TerminalPublisher, publisher
 from raykernel.runtime.events import FINISHED, RUNNING, TaskInfo
+from raykernel.widgets.controls import Controls
 from raykernel.widgets.progress import WIDGET_MIME
 from raykernel.widgets.work import CellWork, Snapshot
 
@@ -62,6 +64,10 @@ def snapshot(state: str = RUNNING) -> Snapshot:
     return work.snapshot(2.0)
 
 
+def controls(stop: Callable[[], object] = lambda: None) -> Controls:
+    return Controls(stop=stop, background=lambda: None, explain=lambda task: "")
+
+
 def kernel_publisher(cells: Any) -> tuple[KernelPublisher, Session]:
     kernel = Kernel()
     return KernelPublisher(kernel, cells), kernel.session
@@ -76,7 +82,7 @@ def test_output_carries_its_cells_header() -> None:
 def test_a_progress_display_lives_under_its_cell_and_settles_without_a_widget() -> None:
     publish, session = kernel_publisher(Cells("c"))
     pressed: list[int] = []
-    display = publish.progress("c", lambda: pressed.append(1))
+    display = publish.progress("c", controls(lambda: pressed.append(1)))
     display.update(snapshot())
     display.update(snapshot(FINISHED))
     display.settle(snapshot(FINISHED))
@@ -95,7 +101,7 @@ def test_a_progress_display_lives_under_its_cell_and_settles_without_a_widget() 
 
 def test_the_last_update_also_goes_to_the_cell_that_runs_now() -> None:
     publish, session = kernel_publisher(Cells("later"))
-    display = publish.progress("c", lambda: None)
+    display = publish.progress("c", controls())
     display.update(snapshot())
     session.sent.clear()
     display.settle(snapshot(FINISHED))
@@ -108,7 +114,7 @@ def test_the_last_update_also_goes_to_the_cell_that_runs_now() -> None:
 
 def test_a_cell_that_ends_before_a_front_end_draws_leaves_the_still_form() -> None:
     publish, session = kernel_publisher(Cells())
-    display = publish.progress("c", lambda: None)
+    display = publish.progress("c", controls())
     display.update(snapshot())
     display.cell_ended(snapshot())
     assert set(session.sent[-1][2]["data"]) == {"text/plain", "text/html"}
@@ -127,7 +133,7 @@ def test_a_cell_that_ends_before_a_front_end_draws_leaves_the_still_form() -> No
 
 def test_what_was_never_shown_does_not_settle() -> None:
     publish, session = kernel_publisher(Cells())
-    publish.progress("c", lambda: None).settle(snapshot(FINISHED))
+    publish.progress("c", controls()).settle(snapshot(FINISHED))
     assert session.sent == []
 
 
@@ -138,7 +144,7 @@ def test_a_terminal_rewrites_one_line_and_leaves_the_last(
     monkeypatch.setattr(sys, "stderr", err)
     cells: Any = Cells("In[1]")
     terminal = TerminalPublisher(cells)
-    display = terminal.progress("In[1]", lambda: None)
+    display = terminal.progress("In[1]", controls())
     display.update(snapshot())
     terminal.stream("In[1]", "stdout", "(f pid=1) hello\n")
     display.update(snapshot())
@@ -154,7 +160,7 @@ def test_a_terminals_prompt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     err = Terminal()
     monkeypatch.setattr(sys, "stderr", err)
     cells: Any = Cells("In[1]")
-    display = TerminalPublisher(cells).progress("In[1]", lambda: None)
+    display = TerminalPublisher(cells).progress("In[1]", controls())
     display.update(snapshot())
     cells.now = []
     display.cell_ended(snapshot())
@@ -164,7 +170,7 @@ def test_a_terminals_prompt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_file_gets_the_last_line_only(capsys: pytest.CaptureFixture[str]) -> None:
     cells: Any = Cells("In[1]")
-    display = TerminalPublisher(cells).progress("In[1]", lambda: None)
+    display = TerminalPublisher(cells).progress("In[1]", controls())
     display.update(snapshot())
     assert capsys.readouterr().err == ""
     display.settle(snapshot(FINISHED))

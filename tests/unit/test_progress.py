@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from raykernel.runtime.events import (
+    ACTOR,
     CANCELLED,
     FAILED,
     FINISHED,
     READY,
     RUNNING,
     WAITING,
+    BarInfo,
     TaskInfo,
 )
+from raykernel.widgets.controls import Controls
 from raykernel.widgets.progress import WIDGET_MIME, ProgressView
 from raykernel.widgets.text import line, seconds, still_bundle, still_html
 from raykernel.widgets.work import MAX_ROWS, CellWork, Row
 
 
-def task(id: str, state: str, name: str = "f") -> TaskInfo:
-    return TaskInfo(id, name, state=state, cell="c")
+def task(id: str, state: str, name: str = "f", **more: Any) -> TaskInfo:
+    return TaskInfo(id, name, state=state, cell="c", **more)
 
 
 def test_tasks_are_counted_by_function_where_they_are() -> None:
@@ -140,6 +144,49 @@ def test_the_line_of_live_work_says_how_far_it_is() -> None:
     )
 
 
+def test_methods_stand_under_their_class() -> None:
+    work = CellWork(0.0)
+    work.update([task("c", FINISHED, "Counter", kind=ACTOR), task("1", FINISHED)], 0.0)
+    work.update([task(n, FINISHED, "Counter.add") for n in "234"], 0.0)
+    work.update([task("5", FAILED, "Counter.get")], 4.0)
+    assert line(work.snapshot(4.0)) == (
+        "6 tasks ended in 4.0 s: Counter (1 actor, add 3 done, get 1 failed), f 1 done"
+    )
+
+
+def test_failures_alike_are_told_once_with_their_number() -> None:
+    work = CellWork(0.0)
+    for n in range(3):
+        work.update([task(str(n), FAILED, error="ValueError: <no>")], 0.0)
+    work.update([task("x", FAILED, error="KeyError: 'a'")], 0.0)
+    seen = work.snapshot(1.0)
+    assert [(f.error, f.task, f.count) for f in seen.failures] == [
+        ("ValueError: <no>", "0", 3),
+        ("KeyError: 'a'", "x", 1),
+    ]
+    html = still_html(seen)
+    assert "<summary" in html
+    assert "4 errors" in html
+    assert "&times;3: ValueError: &lt;no&gt;" in html
+
+
+def test_bars_count_towards_the_work_until_they_are_closed() -> None:
+    work = CellWork(0.0)
+    work.move(BarInfo("b", desc="train", n=3, total=12, elapsed=1.5), 0.0)
+    assert work.busy_since == 0.0
+    (bar,) = work.snapshot(1.0).bars
+    assert (bar.label, bar.rate, bar.left) == ("train", 2.0, pytest.approx(4.5))
+    work.pause(5.0, after=0.5)
+    assert work.busy_since is not None
+    work.move(BarInfo("b", desc="train", n=12, total=12, elapsed=6.0, closed=True), 6.0)
+    work.pause(7.0, after=0.5)
+    assert work.busy_since is None
+    assert line(work.snapshot(7.0)) == "Done in 6.0 s  train 12/12 (100%)"
+    work.move(BarInfo("text", drawn=True, text="10 files"), 7.0)
+    work.move(BarInfo("text", drawn=True, closed=True), 7.0)
+    assert [bar.label for bar in work.snapshot(7.0).bars] == ["train"]
+
+
 def test_html_escapes_names_and_marks_failures_without_colour() -> None:
     work = CellWork(0.0)
     work.update([task("1", FAILED, "<lambda>")], 0.0)
@@ -156,19 +203,33 @@ def test_seconds_read_well(value: float, text: str) -> None:
     assert seconds(value) == text
 
 
-def test_the_view_shows_and_updates_and_its_button_stops_once() -> None:
+def test_the_view_shows_and_updates_and_its_button_stops_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     work = CellWork(0.0)
     work.update([task("1", RUNNING)], 0.0)
-    pressed: list[int] = []
-    view = ProgressView(work.snapshot(1.0), lambda: pressed.append(1))
+    pressed: list[str] = []
+    controls = Controls(
+        stop=lambda: pressed.append("stop"),
+        background=lambda: pressed.append("background"),
+        explain=lambda task: f"why {task} failed",
+    )
+    view = ProgressView(work.snapshot(1.0), controls)
     bundle = view.bundle(work.snapshot(1.0))
     assert bundle[WIDGET_MIME]["model_id"] == view.model_id
     assert bundle["text/plain"] == line(work.snapshot(1.0))
     assert json.loads(json.dumps(view.snapshot))["sum"]["running"] == 1
     view._message(view, {"type": "stop"}, [])
     view._message(view, {"type": "stop"}, [])
-    assert pressed == [1]
+    assert pressed == ["stop"]
     assert view.stopping
+    view._message(view, {"type": "background"}, [])
+    assert pressed == ["stop", "background"]
+    assert view.background
+    sent: list[Any] = []
+    monkeypatch.setattr(view, "send", sent.append)
+    view._message(view, {"type": "explain", "task": "t1"}, [])
+    assert sent == [{"type": "explained", "task": "t1", "text": "why t1 failed"}]
     view.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from raykernel.cells import Cell
 from raykernel.reporter import Reporter
 from raykernel.runtime.engines.fake import FakeEngine
-from raykernel.runtime.events import FINISHED, RUNNING, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.events import FINISHED, RUNNING, BarInfo, EventBatch, LogLine, TaskInfo
+from raykernel.widgets.controls import Controls
 from raykernel.widgets.work import Snapshot
 
 
@@ -35,12 +37,14 @@ class Screen:
     def __init__(self) -> None:
         self.said: list[Any] = []
         self.stops: dict[str, Callable[[], object]] = {}
+        self.controls: dict[str, Controls] = {}
 
     def stream(self, cell: str, name: str, text: str) -> None:
         self.said.append((cell, name, text))
 
-    def progress(self, cell: str, stop: Callable[[], object]) -> Display:
-        self.stops[cell] = stop
+    def progress(self, cell: str, controls: Controls) -> Display:
+        self.stops[cell] = controls.stop
+        self.controls[cell] = controls
         return Display(self, cell)
 
 
@@ -152,6 +156,46 @@ def test_stop_cancels_that_cells_work(play: Play) -> None:
     play.at(0.0)
     play.screen.stops["c"]()
     assert play.engine.cancelled_cells == ["c"]
+
+
+def test_work_in_the_background_outlives_the_cells_interruption(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals: list[int] = []
+    monkeypatch.setattr("signal.raise_signal", signals.append)
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.screen.controls["c"].background()
+    assert signals == [signal.SIGINT]
+    play.reporter.cell_ended(Cell("c"), True)
+    assert play.engine.cancelled_cells == []
+    play.reporter.cell_ended(Cell("c"), True)  # run again, and not put there
+    assert play.engine.cancelled_cells == ["c"]
+
+
+def test_a_bar_is_shown_where_it_was_moved_last(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.engine.move(BarInfo("b", cell="c", n=1))
+    play.at(0.0)
+    assert len(play.reporter._work["c"].work.snapshot(0.0).bars) == 1
+    play.cells.now = ["c", "d"]
+    play.engine.move(BarInfo("b", cell="d", n=2))
+    play.at(0.1)
+    assert len(play.reporter._work["c"].work.snapshot(0.0).bars) == 0
+    assert len(play.reporter._work["d"].work.snapshot(0.0).bars) == 1
+    play.cells.now = []
+    play.engine.move(BarInfo("b", cell="gone", n=3))  # no view comes back for it
+    play.at(0.2)
+    assert "gone" not in play.reporter._work
+
+
+def test_a_failed_tasks_traceback_can_be_asked_for(play: Play) -> None:
+    play.tasks(RUNNING, "1")
+    play.at(0.0)
+    play.engine.answers["failure"] = {"text": "Traceback: boom", "message": "boom"}
+    assert play.screen.controls["c"].explain("1") == "Traceback: boom"
+    play.engine.answers["failure"] = {}
+    assert "gone" in play.screen.controls["c"].explain("1")
 
 
 def test_the_end_of_a_cell_publishes_what_is_known_by_then(play: Play) -> None:
