@@ -47,6 +47,7 @@ __all__ = [
     "TaskID",
     "__version__",
     "actor",
+    "as_completed",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -90,6 +91,8 @@ _NOT_OFFERED = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "as_completed":
+        return importlib.import_module("raykernel.util").as_completed
     if name in ("cloudpickle", "experimental", "util"):  # imported when they are used
         return importlib.import_module(f"raykernel.{name}")
     hint = _NOT_OFFERED.get(name)

@@ -47,6 +47,7 @@ class CellTracker:
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._latest = ""
         self._running: list[str] = []
+        self._pardoned: set[str] = set()
         self._ending = ""
         self._unnumbered = 0
         self._start_hooks: list[Callable[[Cell], None]] = []
@@ -92,6 +93,10 @@ class CellTracker:
     def foreground(self) -> Cell | None:
         """The cell that the front end waits for: it runs, or its end hooks are being called."""
         return self.get(self._ending) if self._ending else self.running()
+
+    def pardon(self, cell: str) -> None:
+        """Take the interruption that this cell is about to end with for its proper end."""
+        self._pardoned.add(cell)
 
     def is_running(self, cell: str) -> bool:
         return cell in self._running
@@ -155,6 +160,11 @@ class CellTracker:
         interrupted = result is None or isinstance(
             error, KeyboardInterrupt | asyncio.CancelledError
         )
+        if ended in self._pardoned:
+            self._pardoned.discard(ended)
+            if interrupted and result is not None:
+                result.error_in_exec = None  # or the cells that wait for their turn are dropped
+            interrupted = False
         self._ending = ended
         try:
             for hook in list(self._end_hooks):

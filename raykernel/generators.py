@@ -174,7 +174,11 @@ async def _ready(client: Client, *ids: bytes) -> None:
 
     for object_id in ids:
         client.when_ready(object_id, ready)
-    await done
+    try:
+        await done
+    finally:
+        for object_id in ids:
+            client.no_longer_when_ready(object_id, ready)
 
 
 class DynamicObjectRefGenerator:

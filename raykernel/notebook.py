@@ -20,7 +20,9 @@ from raykernel.config import RayKernelConfig
 from raykernel.heartbeat import keep_awake
 from raykernel.home import home_of
 from raykernel.loglimit import Limit
+from raykernel.displayed import Outputs
 from raykernel.output import publisher
+from raykernel.release import Release
 from raykernel.reporter import Reporter
 from raykernel.runtime import context
 from raykernel.runtime import settings as session_settings
@@ -40,6 +42,8 @@ class Notebook:
         #: Whether `%ray start` is at work, which says itself what it did.
         self.starting = False
         self.cells = CellTracker(shell)
+        self.release = Release(shell, self.cells)
+        self.outputs = Outputs(shell)
         self.transformer = remote_cell.RemoteCellTransformer(parse_remote)
         self.reporter: Reporter | None = None
         self._undo: list[Callable[[], object]] = []
@@ -86,6 +90,7 @@ class Notebook:
         self.on_unload(lambda: self.config.unobserve(self._ttl_changed, "session_ttl"))
         session_settings.options = self._worker_options
         self.on_unload(self._default_options)
+        self.on_unload(self.outputs.install())
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
         running = api.engine()
@@ -165,6 +170,7 @@ class Notebook:
                     int(settings.log_mib_per_session * 2**20),
                     lambda cell: self.cells.get(cell).number,
                 ),
+                release=self.release.let_go,
             )
             self.reporter.start()
             if engine.came_back and not self.starting:

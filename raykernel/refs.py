@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Callable, Generator
 from contextvars import copy_context
 from functools import partial
@@ -111,6 +110,10 @@ class ObjectRef(Generic[T]):
             raise ValueError(f"{self!r} belongs to no session")
         self._client.when_ready(self._id, callback)
 
+    def _no_longer_when_ready(self, callback: Any) -> None:
+        if self._client is not None:
+            self._client.no_longer_when_ready(self._id, callback)
+
     def _on_completed(self, callback: Callable[[Any], Any]) -> None:
         """Call `callback` with the value, or with the error, once it is there. In any thread, but
         for the cell or task of the calling code; what it raises is lost."""
@@ -144,39 +147,57 @@ class ObjectRef(Generic[T]):
             except BaseException as error:
                 future.set_exception(error)
 
+        future.on_cancel = lambda: self._no_longer_when_ready(ready)
         self._when_ready(ready)
         return future
 
     def as_future(self, _internal: bool = False) -> asyncio.Future[T]:
         """An asyncio future of the value, for the running loop, or for the one that this thread
         will run."""
-        import asyncio  # a quarter of this package's import time, for the few who await
+        from raykernel import awaiting  # with asyncio: a quarter of the import time, for few
 
-        from raykernel import api
-
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = _idle_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def resolve() -> None:
-            if future.done():
-                return
-            try:
-                future.set_result(api.get(self))
-            except BaseException as error:
-                future.set_exception(error)
-
-        def ready() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(resolve)
-
-        self._when_ready(ready)
-        return future
+        return awaiting.as_future(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self.as_future().__await__()
+
+    # What `asyncio.wait` asks of a future, so that it takes refs and gives the same refs back.
+
+    def done(self) -> bool:
+        """Whether the value, or the error, is here."""
+        client = self._client
+        return client is None or client.peek(self._id) is not None or bool(client.closed)
+
+    def cancelled(self) -> bool:
+        """False: a cancelled task's `exception()` is a TaskCancelledError."""
+        return False
+
+    def exception(self) -> BaseException | None:
+        """The error, None for a value. Raises asyncio.InvalidStateError before it is here."""
+        from raykernel import awaiting
+
+        return awaiting.exception(self)
+
+    def result(self) -> T:
+        """The value; raises the error. Raises asyncio.InvalidStateError before it is here."""
+        error = self.exception()
+        if error is not None:
+            raise error
+        from raykernel import api
+
+        value: T = api.get(self)
+        return value
+
+    def add_done_callback(self, function: Callable[[Any], Any], *, context: Any = None) -> None:
+        """Call `function(ref)` in the running event loop once the value is here."""
+        from raykernel import awaiting
+
+        awaiting.add_done_callback(self, function, context)
+
+    def remove_done_callback(self, function: Callable[[Any], Any]) -> None:
+        from raykernel import awaiting
+
+        awaiting.remove_done_callback(self, function)
 
     def __iter__(self) -> Any:
         raise TypeError("an ObjectRef is not iterable: `ray.get` it first")
@@ -185,20 +206,6 @@ class ObjectRef(Generic[T]):
 def _for_caller(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` in a copy of the calling code's context, for its cell or task."""
     return partial(copy_context().run, context.bind(function))
-
-
-def _idle_loop() -> asyncio.AbstractEventLoop:
-    """This thread's event loop while it doesn't run; made if there is none."""
-    import asyncio
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return asyncio.get_event_loop()
-    except RuntimeError:
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        return loop
 
 
 add_plain_type(ObjectRef)

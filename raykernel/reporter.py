@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
 from collections import deque
@@ -66,6 +65,7 @@ class Reporter:
         publisher: Publisher,
         progress_delay: float | None = 0.5,
         log: bool = True,
+        release: Callable[[str], object] = lambda cell: None,
         clock: Callable[[], float] = time.monotonic,
         fold: bool = True,
         limit: Limit | None = None,
@@ -75,6 +75,7 @@ class Reporter:
         self._publisher = publisher
         self._delay = progress_delay
         self._log = log
+        self._release = release
         self._clock = clock
         self._batches: deque[EventBatch] = deque()
         self._lines: deque[LogLine] = deque()
@@ -89,7 +90,6 @@ class Reporter:
         self._work: dict[str, _Shown] = {}
         self._bar_cells: dict[str, str] = {}
         self._submitters: set[str] = set()
-        self._detached: set[str] = set()  # cells whose work goes on, whatever ends the cell
         self._received = 0
         self._dropped = 0
         self._failed = False
@@ -141,21 +141,19 @@ class Reporter:
         if not concerned:
             return
         with contextlib.suppress(Exception):  # the session ended; close() settles what is shown
-            if interrupted and submitted and cell.id not in self._detached:
+            if interrupted and submitted:
                 self._engine.cancel_cell(cell.id)
             self._catch_up(concerned)
         with self._lock:
             shown = self._work.get(cell.id)
             if shown is not None and shown.live:
                 shown.display.cell_ended(shown.work.snapshot(self._clock()))
-        self._detached.discard(cell.id)
 
     def background(self, cell: str) -> None:
-        """Let a cell's work go on without the cell: if that waits for it, it ends with
-        KeyboardInterrupt, which cancels nothing this time. From any thread."""
-        if self._cells.is_running(cell):
-            self._detached.add(cell)
-            signal.raise_signal(signal.SIGINT)
+        """Let a cell's work go on without the cell, which ends if it runs. From any thread."""
+        with contextlib.suppress(Exception):  # the session may end while the button is pressed
+            self._engine.background(cell)
+        self._release(cell)
 
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""

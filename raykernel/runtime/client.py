@@ -83,6 +83,7 @@ class Client:
         self._replies: dict[int, m.Reply] = {}
         self._requests = 0
         self._callbacks: dict[bytes, list[Callable[[], None]]] = {}
+        self._callback_lock = threading.Lock()  # guards _callbacks; taken under the guard
         self._due: deque[Callable[[], None]] = deque()
         self._functions: set[bytes] = set()
         self._out: list[Any] = []
@@ -317,13 +318,14 @@ class Client:
         self._values[value.id] = value
         if value.error:
             self._errors += 1
-        callbacks = self._callbacks.pop(value.id, None)
-        if callbacks:
-            self._due.extend(callbacks)
+        if self._callbacks:
+            with self.guard, self._callback_lock:
+                self._due.extend(self._callbacks.pop(value.id, ()))
 
     def _lose(self, reason: str) -> None:
         self.closed = self.closed or reason
-        callbacks, self._callbacks = self._callbacks, {}
+        with self.guard, self._callback_lock:
+            callbacks, self._callbacks = self._callbacks, {}
         for each in callbacks.values():
             self._due.extend(each)
         if self.on_message is not None:
@@ -484,18 +486,26 @@ class Client:
     def when_ready(self, object_id: bytes, callback: Callable[[], None]) -> None:
         """Call `callback` once the value is here or the session is lost; perhaps at once, perhaps
         in the IO thread."""
-        if object_id not in self._values and not self.closed:
-            self._callbacks.setdefault(object_id, []).append(callback)
+        with self.guard, self._callback_lock:
+            waits = object_id not in self._values and not self.closed
+            if waits:
+                self._callbacks.setdefault(object_id, []).append(callback)
+        if waits:
             self.want([object_id])
             self.flush()
             self._io_thread().attend()
-            if object_id not in self._values and not self.closed:
-                return
-            # it came in between: whoever takes the list calls
-            for each in self._callbacks.pop(object_id, []):
-                each()
-            return
-        callback()
+        else:
+            callback()
+
+    def no_longer_when_ready(self, object_id: bytes, callback: Callable[[], None]) -> None:
+        """Take a callback back, so that nothing it holds waits for the value. It may be called all
+        the same if that comes just now."""
+        with self.guard, self._callback_lock:
+            waiting = self._callbacks.get(object_id)
+            if waiting is not None and callback in waiting:
+                waiting.remove(callback)
+                if not waiting:
+                    del self._callbacks[object_id]
 
     def load(self, value: m.Value) -> Any:
         """Unpickle a value that was got. Large ones are views into the arena."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 import raykernel as ray
@@ -15,16 +15,56 @@ def as_completed(
     chunk_size: int = 10,
     yield_obj_refs: bool = False,
     **kwargs: Any,
-) -> Iterator[Any]:
+) -> Completed:
     """The values of `refs` (the refs, with `yield_obj_refs`), each batch of `chunk_size` as soon as
-    that many are ready.
+    that many are ready. With `async for` each as soon as it is ready, and the loop goes on.
 
     Within a batch they come in the order given: `chunk_size=1` is the order of completion. Other
     keywords go to `ray.wait`. A failed task's error is raised when its turn comes. Raises
     ValueError for a `chunk_size` below 1.
     """
     _check(chunk_size, kwargs)
-    return _as_completed(list(refs), chunk_size, yield_obj_refs, kwargs)
+    return Completed(list(refs), chunk_size, yield_obj_refs, kwargs)
+
+
+class Completed(Iterator[Any]):
+    """What `as_completed` returns, for `for` and for `async for`."""
+
+    def __init__(
+        self, refs: list[ObjectRef[Any]], chunk_size: int, as_refs: bool, kwargs: dict[str, Any]
+    ) -> None:
+        self._refs = refs
+        self._as_refs = as_refs
+        self._values = _as_completed(refs, chunk_size, as_refs, kwargs)
+
+    def __next__(self) -> Any:
+        self._refs = []  # they are the generator's now
+        return next(self._values)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        refs, self._refs = self._refs, []
+        self._values = iter(())
+        return _as_completed_in_loop(refs, self._as_refs)
+
+
+async def _as_completed_in_loop(refs: list[ObjectRef[Any]], as_refs: bool) -> AsyncIterator[Any]:
+    import asyncio
+
+    if len(set(refs)) != len(refs):
+        raise ValueError("as_completed requires refs that are not equal to each other")
+    ready: asyncio.Queue[ObjectRef[Any]] = asyncio.Queue()
+    left = set(refs)
+    del refs
+    for ref in left:
+        ref.add_done_callback(ready.put_nowait)
+    try:
+        while left:
+            ref = await ready.get()
+            left.remove(ref)
+            yield ref if as_refs else await ref
+    finally:
+        for ref in left:
+            ref.remove_done_callback(ready.put_nowait)
 
 
 def map_unordered(

@@ -173,13 +173,13 @@ function render({ model, el }) {
   const tempo = element("span", "", headline);
   const away = element("button", "rk-background", head);
   away.type = "button";
-  away.title = "Let this cell's tasks go on, and the notebook with the next cell";
+  away.title = "End this cell here; its tasks go on";
   const stop = element("button", "rk-stop", head);
   stop.type = "button";
   stop.title = "Cancel this cell's tasks";
   const list = element("div", "rk-rows", root);
-  const moved = element("div", "rk-rows rk-bars", root);
-  const more = element("div", "rk-counts", root);
+  const line = element("div", "rk-line", list);
+  const more = element("div", "rk-counts rk-moved rk-whole", list);
   const failures = element("details", "rk-failures", root);
   const summary = element("summary", "", failures);
   const spoken = element("div", "rk-spoken", root);
@@ -203,7 +203,8 @@ function render({ model, el }) {
     away.disabled = leaving || stopping || !snapshot.waited;
     away.hidden = stop.disabled && !stopping;
     fill(rows, snapshot.rows, () => makeRow(list, KINDS), drawRow);
-    fill(bars, snapshot.bars, () => makeRow(moved, ["running"]), drawMoved);
+    fill(bars, snapshot.bars, makeMoved, drawMoved);
+    line.hidden = !snapshot.bars.length || !snapshot.rows.length;
     more.hidden = !snapshot.more_bars;
     setText(more, snapshot.more_bars ? `and ${whole(snapshot.more_bars)} more bars` : "");
     const errors = snapshot.failures.reduce((sum, failure) => sum + failure.count, 0);
@@ -216,6 +217,12 @@ function render({ model, el }) {
     }
   }
 
+  function makeMoved() {
+    const made = makeRow(list, ["running"]);
+    made.nodes.forEach((node) => node.classList.add("rk-moved"));
+    list.append(more);
+    return made;
+  }
   function explain(task) {
     model.send({ type: "explain", task });
   }

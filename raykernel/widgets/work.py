@@ -251,6 +251,7 @@ class CellWork:
             for row in rows[MAX_ROWS:]:
                 others.add(row)
             shown.append(others)
+        shown = _by_class(shown)
         failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
         bars = list(self._bars.values())
         if len(bars) > MAX_BARS:
@@ -275,6 +276,16 @@ class CellWork:
             history[-1] = (now, self._finished)
         while len(history) > 2 and history[1][0] <= now - RATE_WINDOW:
             history.popleft()
+
+
+def _by_class(rows: list[Row]) -> list[Row]:
+    """The same rows, an actor's methods behind their class."""
+    order: dict[str, list[Row]] = {}
+    for row in rows:
+        order.setdefault(row.name.rpartition(".")[0] or row.name, []).append(row)
+    for members in order.values():
+        members.sort(key=lambda row: not row.actor)
+    return [row for members in order.values() for row in members]
 
 
 def _bar(bar: BarInfo) -> Bar:

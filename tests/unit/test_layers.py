@@ -61,6 +61,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel",
         "raykernel.actor",
         "raykernel.api",
+        "raykernel.awaiting",
         "raykernel.barlines",
         "raykernel.async_tasks",
         "raykernel.calling",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -68,8 +67,14 @@ class Play:
         self.engine = FakeEngine()
         self.cells: Any = Cells()
         self.screen: Any = Screen()
+        self.released: list[str] = []
         self.reporter = Reporter(
-            self.engine, self.cells, self.screen, delay, clock=lambda: self.time
+            self.engine,
+            self.cells,
+            self.screen,
+            delay,
+            clock=lambda: self.time,
+            release=self.released.append,
         )
         self.reporter.listen()
 
@@ -158,19 +163,12 @@ def test_stop_cancels_that_cells_work(play: Play) -> None:
     assert play.engine.cancelled_cells == ["c"]
 
 
-def test_work_in_the_background_outlives_the_cells_interruption(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    signals: list[int] = []
-    monkeypatch.setattr("signal.raise_signal", signals.append)
+def test_the_background_button_lets_the_cell_go_and_keeps_its_work(play: Play) -> None:
     play.tasks(RUNNING, "1")
     play.at(0.0)
     play.screen.controls["c"].background()
-    assert signals == [signal.SIGINT]
-    play.reporter.cell_ended(Cell("c"), True)
+    assert play.released == ["c"]
     assert play.engine.cancelled_cells == []
-    play.reporter.cell_ended(Cell("c"), True)  # run again, and not put there
-    assert play.engine.cancelled_cells == ["c"]
 
 
 def test_a_bar_is_shown_where_it_was_moved_last(play: Play) -> None:
