@@ -322,6 +322,11 @@ class ActorClass:
     def __repr__(self) -> str:
         return f"ActorClass({self._cls.__name__})"
 
+    def _repr_html_(self) -> str:
+        from raykernel.reprs import class_html
+
+        return class_html(self)
+
 
 class ActorClassWithOptions:
     """What `Class.options(...)` returns."""
@@ -392,6 +397,17 @@ class ActorHandle:
 
     def __repr__(self) -> str:
         return f"Actor({self._meta.class_name}, {self._id.hex()})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython's text: with the state where it stands alone, not in a list of thousands."""
+        from raykernel.reprs import actor_text
+
+        printer.text(actor_text(self) if len(printer.stack) == 1 else repr(self))
+
+    def _repr_html_(self) -> str:
+        from raykernel.reprs import actor_html
+
+        return actor_html(self)
 
     def __reduce__(self) -> Any:
         note_ref(handle_id(self._id))

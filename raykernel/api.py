@@ -95,6 +95,11 @@ class RayContext(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"RayContext(session={self.address_info['session_name']!r})"
 
+    def _repr_html_(self) -> str:
+        from raykernel.reprs import session_html
+
+        return session_html(self)
+
 
 def init(
     address: str | None = None,
@@ -398,7 +403,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     if type(object_refs) is ObjectRef:
         value = client.peek(object_refs._id)
         if value is None:
-            _check_owner(client, object_refs)
+            object_refs = counted(client, object_refs)
             value = _fetch(client, [object_refs._id], timeout)[0]
         if value.error:
             raise exceptions.from_record(value.data) from None
@@ -414,12 +419,15 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
             f"{type(object_refs)}, is given. 'object_refs' must either be an ObjectRef or a list "
             "of ObjectRefs."
         )
+    all_count = True
     for ref in object_refs:
         if type(ref) is not ObjectRef:
             raise TypeError(
                 f"Attempting to call `get` on the value {ref!r}, which is not an ray.ObjectRef."
             )
-        _check_owner(client, ref)
+        all_count = all_count and ref._client is client
+    if not all_count:
+        object_refs = [counted(client, ref) for ref in object_refs]
     values = _fetch(client, [ref._id for ref in object_refs], timeout)
     if values and values[-1].error:
         raise exceptions.from_record(values[-1].data) from None
@@ -427,12 +435,23 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     return [load(value) for value in values]
 
 
-def _check_owner(client: Client, ref: ObjectRef[Any]) -> None:
-    if ref._client is not client:
+def counted(client: Client, ref: ObjectRef[Any]) -> ObjectRef[Any]:
+    """The ref itself if it counts in this session; of one that doesn't, as it stands in `Out`, one
+    that does. Raises ValueError for another session's, ObjectLostError if the object was freed."""
+    __tracebackhide__ = True
+    if ref._client is client:
+        return ref
+    if ref._client is not None or ref.is_nil():
         raise ValueError(
             f"{ref!r} is from a different cluster: it belongs to a session that is over or that "
             "this process is not connected to"
         )
+    if not client.revive(ref._id):
+        raise exceptions.ObjectLostError(
+            f"{ref!r} was freed: nothing else referred to it. Out, _ and the like keep no object "
+            "alive: assign the ref to a name for that."
+        )
+    return ObjectRef(ref._id, client)
 
 
 def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Value]:
@@ -480,7 +499,7 @@ def put(value: Any, *, name: str | None = None) -> ObjectRef[Any]:
     if name is not None:
         _check_object_name(name)
         if isinstance(value, ObjectRef):
-            _check_owner(client, value)
+            value = counted(client, value)
             return named_objects.give(name, value)
     if isinstance(value, ObjectRef):
         raise TypeError(
@@ -552,6 +571,7 @@ def wait(
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
     refs = list(ray_waitables)
+    held = [counted(client, ref) for ref in refs if _uncounted(ref)]
     ids = _waitable_ids(client, refs)
     if not refs:
         return [], []
@@ -570,10 +590,15 @@ def wait(
             ready = client.wait(ids, num_returns, timeout)
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
+    del held
     done = [refs[i] for i in ready]
     for i in reversed(ready):
         del refs[i]
     return done, refs
+
+
+def _uncounted(ref: Any) -> bool:
+    return type(ref) is ObjectRef and ref._client is None
 
 
 def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
@@ -583,13 +608,13 @@ def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
     results one by one comes here with all of them each time.
     """
     if set(map(type, refs)) == {ObjectRef}:
-        if set(map(_client_of, refs)) != {client}:
+        if not set(map(_client_of, refs)) <= {client, None}:
             for ref in refs:
-                _check_owner(client, ref)
+                counted(client, ref)
         return list(map(_id_of, refs))
     for ref in refs:
         if type(ref) is ObjectRef:
-            _check_owner(client, ref)
+            counted(client, ref)
         elif not isinstance(ref, ObjectRefGenerator):
             raise TypeError(
                 "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
@@ -636,7 +661,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
             f"ray.cancel() only supported for object refs, got: {type(ref)}. To end an actor use "
             "ray.kill()."
         )
-    _check_owner(client, ref)
+    ref = counted(client, ref)
     if force:
         kind = client.query("task_kind", str, task=ref._id[:24])
         if kind == "call":

@@ -127,10 +127,9 @@ def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def _own(client: Client, ref: ObjectRef[Any]) -> bytes:
     if ref._client is not client:
-        raise ValueError(
-            f"{ref!r} is from a different cluster: it belongs to a session that is over or that "
-            "this process is not connected to"
-        )
+        from raykernel.api import counted
+
+        counted(client, ref)  # or it raises
     return ref._id
 
 

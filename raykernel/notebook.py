@@ -17,10 +17,10 @@ from raykernel import api, capture, redefinition, remote_cell
 from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
+from raykernel.displayed import Outputs
 from raykernel.heartbeat import keep_awake
 from raykernel.home import home_of
 from raykernel.loglimit import Limit
-from raykernel.displayed import Outputs
 from raykernel.output import publisher
 from raykernel.release import Release
 from raykernel.reporter import Reporter

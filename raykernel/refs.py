@@ -93,6 +93,17 @@ class ObjectRef(Generic[T]):
     def __repr__(self) -> str:
         return f"ObjectRef({self._id.hex()})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython's text: with the state where it stands alone, not in a list of thousands."""
+        from raykernel.reprs import ref_text
+
+        printer.text(ref_text(self) if len(printer.stack) == 1 else repr(self))
+
+    def _repr_html_(self) -> str:
+        from raykernel.reprs import ref_html
+
+        return ref_html(self)
+
     def __reduce__(self) -> Any:
         if not note_ref(self._id) and self._client is not None:
             # pickled by hand: nobody knows when the bytes are gone, so the object stays
@@ -104,6 +115,15 @@ class ObjectRef(Generic[T]):
 
     def __deepcopy__(self, memo: Any) -> ObjectRef[T]:
         return self
+
+    def _counted(self) -> ObjectRef[T]:
+        """This ref, or one that keeps the object alive, where this one doesn't. Raises ValueError,
+        ObjectLostError."""
+        if self._client is not None:
+            return self
+        from raykernel import api
+
+        return api.counted(api.connected().client, self)
 
     def _when_ready(self, callback: Any) -> None:
         if self._client is None:
@@ -137,18 +157,19 @@ class ObjectRef(Generic[T]):
         from raykernel import api
         from raykernel.futures import RefFuture
 
+        ref = self._counted()
         future: RefFuture[T] = RefFuture()
 
         def ready() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                future.set_result(api.get(self))
+                future.set_result(api.get(ref))
             except BaseException as error:
                 future.set_exception(error)
 
-        future.on_cancel = lambda: self._no_longer_when_ready(ready)
-        self._when_ready(ready)
+        future.on_cancel = lambda: ref._no_longer_when_ready(ready)
+        ref._when_ready(ready)
         return future
 
     def as_future(self, _internal: bool = False) -> asyncio.Future[T]:
@@ -156,7 +177,7 @@ class ObjectRef(Generic[T]):
         will run."""
         from raykernel import awaiting  # with asyncio: a quarter of the import time, for few
 
-        return awaiting.as_future(self)
+        return awaiting.as_future(self._counted())
 
     def __await__(self) -> Generator[Any, None, T]:
         return self.as_future().__await__()
@@ -165,7 +186,7 @@ class ObjectRef(Generic[T]):
 
     def done(self) -> bool:
         """Whether the value, or the error, is here."""
-        client = self._client
+        client = self._counted()._client
         return client is None or client.peek(self._id) is not None or bool(client.closed)
 
     def cancelled(self) -> bool:
@@ -192,7 +213,7 @@ class ObjectRef(Generic[T]):
         """Call `function(ref)` in the running event loop once the value is here."""
         from raykernel import awaiting
 
-        awaiting.add_done_callback(self, function, context)
+        awaiting.add_done_callback(self._counted(), function, context)
 
     def remove_done_callback(self, function: Callable[[Any], Any]) -> None:
         from raykernel import awaiting

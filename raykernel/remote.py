@@ -152,6 +152,11 @@ class RemoteFunction:
     def __repr__(self) -> str:
         return f"RemoteFunction({self._function.__module__}.{self._function.__qualname__})"
 
+    def _repr_html_(self) -> str:
+        from raykernel.reprs import function_html
+
+        return function_html(self)
+
 
 class FunctionWithOptions:
     """What `f.options(...)` returns."""

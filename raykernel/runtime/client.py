@@ -538,6 +538,25 @@ class Client:
         """One instance less. Called by finalizers: appends and nothing else."""
         self._out.append(object_id)
 
+    def revive(self, object_id: bytes) -> bool:
+        """One instance more of a ref of which this process may have none; False if the object is
+        gone. Blocks for a round trip."""
+        with self.guard:
+            held = self.query("held", int, object=object_id)
+            if held < 0:
+                return False
+            self._out.append(_Plus(object_id))
+            self.flush()
+            if held == 0:  # it stands for the first instance, which nobody counts
+                with self._send_lock:
+                    if object_id.startswith(self.ids.prefix):
+                        self._extra.pop(object_id, None)
+        return True
+
+    def placed(self) -> dict[int, bytes]:
+        """The objects here that lie in the arena, by their place."""
+        return {value.offset: i for i, value in list(self._values.items()) if value.offset >= 0}
+
     # -- requests ------------------------------------------------------------------------------
 
     def request(self, make: Callable[[int], Any], timeout: float | None = None) -> bytes:

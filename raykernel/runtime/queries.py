@@ -204,6 +204,9 @@ def _actor_state(core: Scheduler, client: Client, filters: dict[str, Any]) -> di
         "state": actor.state.name,
         "restarts": actor.restarts,
         "handles": handle.count if handle is not None else 0,
+        "pid": actor.worker.pid if actor.worker is not None else 0,
+        "name": actor.options.name,
+        "queued": actor.pending,
     }
 
 
@@ -278,6 +281,34 @@ def _group_stats(group: Group) -> dict[str, Any]:
     }
 
 
+def _held(core: Scheduler, client: Client, filters: dict[str, Any]) -> int:
+    """How many references to an object the asking process has; -1 if there is no such object."""
+    object_id = filters["object"]
+    return client.held.get(object_id, 0) if object_id in core.store.objects else -1
+
+
+def _object(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
+    """One object as its ref is shown: what made it, and how far that is."""
+    entry = core.store.objects.get(filters["object"])
+    if entry is None:
+        return {"state": "freed"}
+    value, task = entry.value, entry.task
+    state = "ready" if value is not None else "pending"
+    error = ""
+    if value is not None and value.error:
+        state = "failed"
+        error = msgspec.msgpack.decode(value.data, type=ErrorRecord).message
+    return {
+        "state": state,
+        "size": 0 if value is None else max(value.size, len(value.data)),
+        "shared": value is not None and value.offset >= 0,
+        "function": task.spec.name if task is not None else "",
+        "task_state": task.state.name if task is not None else "",
+        "cell": task.spec.cell if task is not None else "",
+        "error": task.error if task is not None and task.error else error,
+    }
+
+
 def _failure(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
     """Why a task failed, as long as something refers to its result; else nothing."""
     entry = core.store.objects.get(return_id(bytes.fromhex(filters["task"]), 1))
@@ -304,6 +335,8 @@ _ANSWERS: dict[str, Answer] = {
     "actor_state": _actor_state,
     "task_kind": _task_kind,
     "failure": _failure,
+    "held": _held,
+    "object": _object,
     "groups": _groups,
     "name_object": _name_object,
     "find_object": _find_object,

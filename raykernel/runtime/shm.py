@@ -68,6 +68,11 @@ class Arena:
         weakref.finalize(block, self._end, on_end).atexit = False
         return memoryview(block).cast("B").toreadonly()
 
+    def place(self, address: int) -> int | None:
+        """Where in the arena an address of this process lies; None if it doesn't."""
+        offset = address - self._base
+        return offset if self._base and 0 <= offset < self.capacity else None
+
     def _end(self, on_end: Callable[[], None]) -> None:
         self._live -= 1
         on_end()
