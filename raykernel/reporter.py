@@ -152,7 +152,7 @@ class Reporter:
     def background(self, cell: str) -> None:
         """Let a cell's work go on without the cell, which ends if it runs. From any thread."""
         with contextlib.suppress(Exception):  # the session may end while the button is pressed
-            self._engine.background(cell)
+            self._engine.query("background", cell=cell)
         self._release(cell)
 
     def step(self) -> float | None:
