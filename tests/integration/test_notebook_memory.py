@@ -209,8 +209,7 @@ def test_a_cell_that_awaits_lets_other_tasks_of_the_kernel_go_on(k: Kernel) -> N
     )
     k.run("before = ticks\nseen = [await ref async for ref in items.remote()]")
     assert k.value(k.run("seen, ticks > before")) == "([0, 1, 2], True)"
-    k.run(
-        "refs = [nap.remote(0.2), nap.remote(0.0)]\nseen = [v async for v in ray.as_completed(refs)]"
-    )
+    k.run("refs = [nap.remote(0.2), nap.remote(0.0)]")
+    k.run("seen = [v async for v in ray.as_completed(refs)]")
     assert k.value(k.run("seen")) == "[0.0, 0.2]"
     k.run("ticking.cancel()")

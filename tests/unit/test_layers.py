@@ -78,6 +78,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.placement",
         "raykernel.redefinition",
         "raykernel.refs",
+        "raykernel.reprs",
+        "raykernel.status",
         "raykernel.remote",
         "raykernel.runtime_context",
         "raykernel.runtime_env",
