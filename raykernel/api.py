@@ -430,9 +430,23 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         object_refs = [counted(client, ref) for ref in object_refs]
     values = _fetch(client, [ref._id for ref in object_refs], timeout)
     if values and values[-1].error:
-        raise exceptions.from_record(values[-1].data) from None
+        error = exceptions.from_record(values[-1].data)
+        _tell_of_others(client, object_refs, error)
+        raise error from None
     load = client.load
     return [load(value) for value in values]
+
+
+_COUNTED = 10_000  # of refs asked for together
+
+
+def _tell_of_others(client: Client, refs: list[Any], error: BaseException) -> None:
+    """Add how many more of these have failed by now."""
+    if len(refs) < 2:
+        return
+    tasks = {ref._id[:24]: client.peek(ref._id) for ref in refs[:_COUNTED]}
+    failed = [value.data for value in tasks.values() if value is not None and value.error]
+    exceptions.tell_of_others(error, failed, len(tasks))
 
 
 def counted(client: Client, ref: ObjectRef[Any]) -> ObjectRef[Any]:

@@ -48,6 +48,9 @@ class RayKernelConfig(Configurable):
     session_ttl: Float[float, float | int] = Float(
         600.0, min=0.0, help="seconds a notebook's session goes on after its kernel has ended"
     ).tag(config=True, metavar="S")
+    keep_locals: Bool[bool, bool | int] = Bool(
+        True, help="keep the variables of failed tasks, for `%debug` and `%ray debug`"
+    ).tag(config=True)
     log_fold: Bool[bool, bool | int] = Bool(
         True, help="show a line that tasks repeat once, with how often it came"
     ).tag(config=True)
@@ -87,7 +90,9 @@ def variable(name: str) -> str:
 def add_flags(parser: MagicArgumentParser) -> None:
     """Give a magic a flag for each option; those not given are None in its namespace."""
     for name, trait in _options().items():
-        about = f"{trait.help} (default: {_default(trait)})"
+        about = f"{trait.help} (default: {_default(trait)})".replace(
+            "%", "%%"
+        )  # argparse formats it
         flags = [f for f in (trait.metadata.get("flag"), _long(name)) if f]
         if isinstance(trait, Bool):
             parser.add_argument(

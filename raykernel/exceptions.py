@@ -8,8 +8,11 @@ the engine.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -21,8 +24,25 @@ if sys.version_info < (3, 11):  # pragma: no cover
     BaseExceptionGroup = ()
 
 
+#: Set by the notebook layer: an error as IPython is to show it, in lines.
+renderer: Callable[[BaseException], list[str]] | None = None
+
+#: Set by the notebook layer: what people call a file that holds a cell's code ("In[3]"), or None.
+cell_file: Callable[[str], str | None] | None = None
+
+_PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
+
+
 class RayError(Exception):
     """Root of all errors of the runtime."""
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython calls if it is there."""
+        show = renderer
+        if show is None:
+            raise AttributeError("_render_traceback_")
+        return lambda: show(self)
 
 
 class RaySystemError(RayError):
@@ -170,6 +190,9 @@ class RayTaskError(RayError):
     text of its traceback in the worker.
     """
 
+    _trace = b""  # how it failed (runtime/traces.py), in an instance that came from a task
+    _others = ""  # what else failed of what was asked for together
+
     def __init__(
         self,
         function_name: str,
@@ -199,7 +222,8 @@ class RayTaskError(RayError):
         if self.actor_id:
             where += [f"actor_id={self.actor_id}", f"repr={self.actor_repr}"]
         text = f"ray::{self.function_name}() ({', '.join(where)})\n{self.traceback_str}"
-        return _through(self.via, "RayTaskError", text, self.pid, self.ip)
+        text = _through(self.via, "RayTaskError", text, self.pid, self.ip)
+        return f"{text}\n{self._others}" if self._others else text
 
     def as_instanceof_cause(self) -> RayTaskError:
         """This error as an instance of both RayTaskError and the cause's class."""
@@ -258,6 +282,8 @@ def _dual(kind: type) -> type:
             RayTaskError.__init__(self, *error.args)
             self._error = error
             self._dual_args = (error.cause,)
+            if "_trace" in error.__dict__:
+                self._trace = error._trace
 
         # kept apart: the user's class may have an `args` of its own that can't be set
         @property
@@ -379,10 +405,45 @@ def _task_error(record: ErrorRecord) -> RayTaskError:
 
 def _ran(record: ErrorRecord, text: str, cause: BaseException) -> RayTaskError:
     """The error of a task that had begun to run."""
-    return RayTaskError(
-        record.name, text, cause, "", record.pid, "127.0.0.1", record.actor_repr,
+    error = RayTaskError(
+        record.name, named_cells(text), cause, "", record.pid, "127.0.0.1", record.actor_repr,
         record.actor.hex() or None, record.via,
     )  # fmt: skip
+    error._trace = record.trace
+    return error
+
+
+def named_cells(text: str) -> str:
+    """A traceback's text with the cells' files as people know them: `Cell In[3], line 2`."""
+    find = cell_file
+    if find is None or 'File "' not in text:
+        return text
+
+    def place(found: re.Match[str]) -> str:
+        name = find(found[1])
+        return found[0] if name is None else f"Cell {name}, line {found[2]}"
+
+    return _PLACE.sub(place, text)
+
+
+def tell_of_others(error: BaseException, failed: Iterable[bytes], asked: int) -> None:
+    """Add to an error's text how many more failed of what was asked for together, and with what."""
+    records = [msgspec.msgpack.decode(data, type=ErrorRecord) for data in failed]
+    kinds = Counter((r.name, r.cause_repr.partition(":")[0] or _error_kind(r)) for r in records)
+    if len(records) < 2:
+        return
+    rest = sum(n for _, n in kinds.most_common()[4:])
+    parts = [f"{n:,} of {name} ({kind})" for (name, kind), n in kinds.most_common(4)]
+    parts += [f"{rest:,} others"] if rest else []
+    text = f"{len(records):,} of the {asked:,} tasks have failed so far: {', '.join(parts)}"
+    if isinstance(error, RayTaskError):
+        error._others = text
+    elif error.args:
+        error.args = (f"{error.args[0]}\n{text}", *error.args[1:])
+
+
+def _error_kind(record: ErrorRecord) -> str:
+    return record.kind.replace("_", " ")
 
 
 def _obituary(record: ErrorRecord) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from raykernel import api, capture, redefinition, remote_cell
+from raykernel import api, capture, redefinition, remote_cell, tracebacks
 from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
@@ -91,6 +91,7 @@ class Notebook:
         session_settings.options = self._worker_options
         self.on_unload(self._default_options)
         self.on_unload(self.outputs.install())
+        self.on_unload(tracebacks.install(shell, self.cells))
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
         running = api.engine()
@@ -182,7 +183,7 @@ class Notebook:
     def _worker_options(self) -> session_settings.Options:
         """What the workers of a session that begins now are to know."""
         settings = self.settings
-        return session_settings.Options(log_lines=settings.log_lines_per_cell)
+        return session_settings.Options(settings.log_lines_per_cell, settings.keep_locals)
 
     @staticmethod
     def _default_options() -> None:

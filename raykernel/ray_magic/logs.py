@@ -27,7 +27,7 @@ def _parser() -> Any:
     made = parser("ray logs", "Print what tasks wrote, also what was too much for their cells.")
     made.add_argument(
         "--task", type=_bare, metavar="ID|NAME",
-        help="of one task, by (the start of) its id, or of all tasks of a name",
+        help="of one task, by its id (or its first or last digits), or of all of a name",
     )  # fmt: skip
     made.add_argument(
         "--actor", type=_bare, metavar="ID|NAME",

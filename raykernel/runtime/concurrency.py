@@ -67,7 +67,7 @@ class Concurrent:
                 f"{running.spec.name}: there is no concurrency group {extra.concurrency_group!r}; "
                 f"there are {sorted(filter(None, self.groups))}"
             )
-        args, kwargs = execute.arguments(self.worker.client, running.spec, values)
+        args, kwargs = running.call = execute.arguments(self.worker.client, running.spec, values)
         if values:
             running.called = time.time()
         running.function = self.worker.function(running.spec)

@@ -56,7 +56,8 @@ creation: TaskSpec | None = None
 class Running:
     """The task that code runs for, in a worker."""
 
-    __slots__ = ("attempt", "called", "cancelled", "exiting", "function", "gpus", "keep", "spec")
+    __slots__ = ("attempt", "call", "called", "cancelled", "exiting", "function", "gpus", "keep",
+                 "spec")  # fmt: skip
 
     def __init__(self, spec: TaskSpec, attempt: int, gpus: tuple[int, ...] | None) -> None:
         self.spec = spec
@@ -66,6 +67,8 @@ class Running:
         self.keep: Any = None
         #: what runs, as soon as it is loaded
         self.function: Any = None
+        #: its arguments, until it has returned: what is said of them if it fails
+        self.call: tuple[list[Any], dict[str, Any]] | None = None
         #: when its arguments were loaded, 0.0 if there was nothing to load
         self.called = 0.0
         #: whether somebody asked for its end

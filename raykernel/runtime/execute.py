@@ -187,8 +187,7 @@ def _put_all(client: Client, running: Running, generator: Any) -> list[bytes]:
         for item in generator:
             ids.append(client.put(serialize(item)))
     except Exception as error:
-        again = spec.retries < 0 or running.attempt <= spec.retries
-        if again and failures.retryable(spec, error):
+        if may_retry(running) and failures.retryable(spec, error):
             raise
         record = encode_one(failures.describe(running, error))
         ids.append(client.ids.put())
@@ -238,6 +237,7 @@ def stream_end(spec: m.TaskSpec, count: int, started: float) -> m.TaskFinished:
 
 def success(client: Client, running: Running, value: Any, started: float) -> m.TaskFinished:
     """The outcome of a call that returned. What can't be sent makes it a failure."""
+    running.call = None
     ended = time.time()
     if running.exiting:  # and it caught what `exit_actor` raised
         return m.TaskFinished(running.spec.id, [], "exit", started=started, ended=ended)
@@ -291,10 +291,19 @@ def failure(
     if running.exiting:
         return m.TaskFinished(spec.id, [], "exit", started=started, ended=ended)
     record = failures.describe(running, error)
+    again = failures.retryable(spec, error)
+    if not (again and may_retry(running)):
+        failures.keep(running, error, record)
+    running.call = None
     return m.TaskFinished(
         spec.id, [m.Value(b"", encode_one(record), error=True), *made], "error",
-        failures.retryable(spec, error), failures.summary(error), started, ended, running.called,
+        again, failures.summary(error), started, ended, running.called,
     )  # fmt: skip
+
+
+def may_retry(running: Running) -> bool:
+    """Whether its options leave it another try."""
+    return running.spec.retries < 0 or running.attempt <= running.spec.retries
 
 
 def check_stream(spec: m.TaskSpec, value: Any) -> None:

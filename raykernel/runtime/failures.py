@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Any
 
 from . import messages as m
+from . import traces
 from .client import RequestFailed
 from .context import Running
+from .remains import Keeper
 from .serialize import deserialize, serialize
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -23,6 +25,9 @@ _LOOP = tuple(
     os.path.join(os.path.dirname(os.__file__), *path)
     for path in (("asyncio", "runners.py"), ("asyncio", "base_events.py"), ("selectors.py",))
 )
+
+#: Set by the worker where variables of failed tasks are to be kept.
+keeper: Keeper | None = None
 
 #: Set by the worker: returns the instance of the actor that lives here.
 actor_instance: Callable[[], Any] | None = None
@@ -54,7 +59,14 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
         actor=spec.actor,
         actor_repr=_actor_repr(spec, error),
         cell=spec.cell,
+        trace=traces.make(running, error),
     )
+
+
+def keep(running: Running, error: BaseException, record: m.ErrorRecord) -> None:
+    """Keep the failure's variables for a debugger, where that is wanted."""
+    if keeper is not None and record.trace:
+        keeper.keep(running, error, record.trace)
 
 
 def interrupted(running: Running, error: BaseException) -> m.ErrorRecord:

@@ -154,8 +154,8 @@ def find(
     grep: str = "",
     tail: int = 100,
 ) -> list[LogEntry]:
-    """The last `tail` lines, oldest first, that fit: of the task whose id begins with `task`, of
-    tasks called `name`, of actors with these ids, of a cell, that the expression `grep` finds.
+    """The last `tail` lines that fit, oldest first: of the task with an id that begins or ends
+    with `task`, of tasks of this `name`, of actors with these ids, of a cell, found by `grep`.
 
     Raises re.error. Reads backwards and no more than it needs, in pieces of bounded size.
     """
@@ -164,7 +164,7 @@ def find(
     entries = [
         (one, pid)
         for one, pid in _entries(folder)
-        if one.task.startswith(task)
+        if (one.task.startswith(task) or one.task.endswith(task))
         and (not name or name in (one.name, one.name.rpartition(".")[0]))
         and (of is None or one.actor in of)
         and (not cell or one.cell == cell)

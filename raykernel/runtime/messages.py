@@ -62,6 +62,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     actor_repr: str = ""
     via: tuple[str, ...] = ()
     cell: str = ""
+    trace: bytes = b""  # how it failed, see traces.py
 
 
 class ActorOptions(msgspec.Struct, frozen=True, array_like=True):

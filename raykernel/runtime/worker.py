@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, environments, execute, failures, guard, inherit, logfiles, resources
+from . import context, environments, execute, failures, guard, inherit, logfiles, remains, resources
 from . import messages as m
 from .client import Client, ConnectionLost
 from .concurrency import Concurrent, make_concurrent
@@ -92,6 +92,8 @@ class Worker:
         self.client.worker = self
         self.outbox = Outbox(self.client.post, settings.folder, limit=settings.options.log_lines)
         failures.actor_instance = lambda: self.instance
+        if settings.options.keep_locals:
+            failures.keeper = remains.Keeper(settings.folder)
         execute.leave = self.leave
         execute.actor_leaves = self.exit_actor
         self.thread = threading.get_ident()  # whose waiting frees the CPU
@@ -260,7 +262,7 @@ class Worker:
         try:
             try:
                 self.in_user_code = True
-                args, kwargs = execute.arguments(client, spec, message.values)
+                args, kwargs = running.call = execute.arguments(client, spec, message.values)
                 if message.values:
                     running.called = time.time()
                 function = running.function = self.function(spec)
@@ -276,6 +278,7 @@ class Worker:
             finally:
                 self.in_user_code = False
             del args, kwargs
+            running.call = None
         except BaseException as error:
             outcome = execute.failure(running, error, started)
             del error

@@ -60,6 +60,16 @@ class Kernel:
         self.until(lambda: any(_is_idle(m) for m in self.of(cell)))
         return next((m["content"] for m in self.of(cell, "error")), None)
 
+    def converse(self, code: str, *answers: str) -> str:
+        """Run a cell that asks for input, once for each answer; returns its id."""
+        cell = str(self.client.execute(code, allow_stdin=True))
+        for answer in answers:
+            message = self.client.get_stdin_msg(timeout=PATIENCE)
+            assert message["msg_type"] == "input_request", message
+            self.client.input(answer)
+        self.finish(cell)
+        return cell
+
     def until(self, fulfilled: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """Take in messages until the condition holds; returns its value."""
         end = time.monotonic() + patience
