@@ -24,6 +24,10 @@ from raykernel.runtime.traces import Frame, Trace
 _FIRST_LINES = 100_000  # of a file of which only some lines are known
 
 
+#: By file, for `linecache`.
+_lent: dict[str, list[str]] = {}
+
+
 class Remote(dict[str, Any]):
     """A remote frame's variables. The first look at them opens the failure's file; each value is
     read when it is asked for, once. If they are not there, one line says why."""
@@ -149,7 +153,15 @@ def _globals(module: str, names: dict[str, Any]) -> dict[str, Any]:
 
 def _lend_source(frame: Frame) -> None:
     """Let this process see the lines of code that it has no file of."""
-    first = frame.line - frame.offset
-    if frame.source and first < _FIRST_LINES and not linecache.getlines(frame.file):
-        lines = ["\n"] * (first - 1) + [f"{line}\n" for line in frame.source]
-        linecache.cache[frame.file] = (sum(map(len, lines)), None, lines, frame.file)
+    first = frame.line - frame.offset - 1
+    if not frame.source or first > _FIRST_LINES:
+        return
+    lines = _lent.get(frame.file)
+    if lines is None:
+        if linecache.getlines(frame.file):
+            return
+        lines = _lent[frame.file] = []
+    missing = first + len(frame.source) - len(lines)
+    lines += ["\n"] * missing
+    lines[first : first + len(frame.source)] = [f"{line}\n" for line in frame.source]
+    linecache.cache[frame.file] = (sum(map(len, lines)), None, lines, frame.file)

@@ -73,6 +73,34 @@ def test_a_terminal_sees_one_line_that_changes() -> None:
     assert last.startswith("6 tasks ended in ")
 
 
+def test_a_failed_tasks_frame_opens_in_the_debugger() -> None:
+    script = """%load_ext raykernel
+%ray start -n 1
+import raykernel as ray
+get_ipython().run_cell("@ray.remote\\ndef half(x):\\n    doubled = 2 * x\\n    return 1 / x\\n")
+ray.get(half.remote(0))
+%debug
+p doubled, x
+q
+%ray debug half
+p doubled + 40
+q
+%ray stop
+"""
+    done = subprocess.run(
+        ipython("--colors=nocolor", "--no-banner", "--simple-prompt"),
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert "In the task half(x=0) of In[5], pid " in done.stdout
+    assert "----> 4     return 1 / x" in done.stdout
+    assert "(0, 0)\n" in done.stdout
+    assert "40\n" in done.stdout
+    assert done.stdout.count("> <ipython-input-") + done.stdout.count("> Cell") >= 2
+
+
 def read_all(fd: int, patience: float) -> str:
     """What is written to a terminal until its last writer closes it."""
     seen = b""
