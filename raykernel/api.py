@@ -406,6 +406,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
             object_refs = counted(client, object_refs)
             value = _fetch(client, [object_refs._id], timeout)[0]
         if value.error:
+            del object_refs
             raise exceptions.from_record(value.data) from None
         return client.load(value)
     if isinstance(object_refs, ObjectRefGenerator):
@@ -419,7 +420,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
             f"{type(object_refs)}, is given. 'object_refs' must either be an ObjectRef or a list "
             "of ObjectRefs."
         )
-    all_count = True
+    all_count, ref = True, None
     for ref in object_refs:
         if type(ref) is not ObjectRef:
             raise TypeError(
@@ -428,10 +429,16 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         all_count = all_count and ref._client is client
     if not all_count:
         object_refs = [counted(client, ref) for ref in object_refs]
-    values = _fetch(client, [ref._id for ref in object_refs], timeout)
+    ids = [ref._id for ref in object_refs]
+    try:
+        values = _fetch(client, ids, timeout)
+    except BaseException:
+        del object_refs, ref  # a traceback is kept for long, and is to keep no object alive
+        raise
     if values and values[-1].error:
         error = exceptions.from_record(values[-1].data)
         _tell_of_others(client, object_refs, error)
+        del object_refs, ref
         raise error from None
     load = client.load
     return [load(value) for value in values]

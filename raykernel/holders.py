@@ -75,7 +75,7 @@ def _values(shell: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
     for number, value in list(outputs.items()):
         yield f"Out[{number}]", value
-    trace = getattr(sys.exc_info()[2] or getattr(sys, "last_value", None), "__traceback__", None)
+    trace = getattr(getattr(sys, "last_value", None), "__traceback__", None)
     while trace is not None:
         frame = trace.tb_frame
         if frame.f_globals is not names or frame.f_code.co_name != "<module>":
@@ -142,7 +142,7 @@ def _headline(found: Report, most: int) -> str:
 
 
 def _cells_of(held: Held) -> tuple[str, str, str, str, str]:
-    short = f"{held.object[:8]}…{held.object[-10:]}" if held.object else "(freed, but looked at)"
+    short = f"{held.object[:8]}…{held.object[-10:]}" if held.object else "(a view alone)"
     return (in_words(held.size), held.where, short, held.made, "; ".join(held.holders) or "nothing")
 
 

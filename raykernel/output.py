@@ -16,6 +16,7 @@ import contextlib
 import shutil
 import sys
 import uuid
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raykernel.cells import CellTracker
@@ -25,6 +26,9 @@ from raykernel.widgets.work import Snapshot
 if TYPE_CHECKING:
     from raykernel.widgets.controls import Controls
     from raykernel.widgets.progress import ProgressView
+
+#: Settled views that a front end can still ask for.
+KEPT = 16
 
 
 class ProgressDisplay(Protocol):
@@ -62,6 +66,7 @@ class KernelPublisher:
     def __init__(self, kernel: Any, cells: CellTracker) -> None:
         self.kernel = kernel
         self.cells = cells
+        self._kept: deque[ProgressView] = deque()
 
     def send(
         self,
@@ -88,6 +93,17 @@ class KernelPublisher:
 
     def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
         return WidgetProgress(self, cell, controls)
+
+    def keep(self, view: ProgressView, still: str) -> None:
+        """A view is done with. A page that was loaded again while it was live still asks for it,
+        perhaps only now: the last ones that were drawn stay to be found."""
+        if not view.drawn:
+            view.close()
+            return
+        view.still = still
+        self._kept.append(view)
+        if len(self._kept) > KEPT:
+            self._kept.popleft().close()
 
     def open_comm(self, **options: Any) -> Any:
         """A comm whose messages belong to no request: a front end finds it by its id.
@@ -161,7 +177,7 @@ class WidgetProgress:
         if waited_for is not None and waited_for.id != self._cell:
             self._show(waited_for.id, bundle)
         view, self._view = self._view, None
-        view.close()
+        self._publish.keep(view, bundle["text/html"])
 
     def _show(self, under: str, bundle: dict[str, Any], *, update: bool = True) -> None:
         content = {

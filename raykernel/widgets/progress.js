@@ -5,6 +5,7 @@
 //                  elapsed, rate, left, failures: [{name, error, task, count}], more_bars, waited,
 //                  bars: [{label, who, n, total, unit, rate, left, text, closed}]}
 // model.stopping: Stop was asked for; model.background: the cell goes on without its work.
+// model.still: HTML that replaces all that, when the work is done.
 // To Python: drawn, stop, background, explain (task); from it: explained (task, text).
 // Colours tell kinds apart for colour-blind eyes too, and every number also stands as text.
 
@@ -191,6 +192,10 @@ function render({ model, el }) {
   let asked = ""; // what a button asked for, until Python answers
 
   function draw() {
+    if (model.get("still")) {
+      root.innerHTML = model.get("still");
+      return;
+    }
     const snapshot = model.get("snapshot");
     if (!snapshot || !snapshot.rows) return;
     const stopping = asked === "stop" || model.get("stopping");
@@ -246,6 +251,7 @@ function render({ model, el }) {
 
   model.on("change:snapshot", draw);
   model.on("change:stopping", answered);
+  model.on("change:still", draw);
   model.on("change:background", answered);
   model.on("msg:custom", hear);
   draw();
@@ -253,6 +259,7 @@ function render({ model, el }) {
   return () => {
     model.off("change:snapshot", draw);
     model.off("change:stopping", answered);
+    model.off("change:still", draw);
     model.off("change:background", answered);
     model.off("msg:custom", hear);
     root.remove();

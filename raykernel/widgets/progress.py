@@ -36,6 +36,8 @@ class ProgressView(anywidget.AnyWidget):
     snapshot = traitlets.Dict().tag(sync=True)
     stopping = traitlets.Bool(False).tag(sync=True)
     background = traitlets.Bool(False).tag(sync=True)
+    #: The still form, once there is one, for a page that was loaded again in the meantime.
+    still = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
         self,

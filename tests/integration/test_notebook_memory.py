@@ -58,6 +58,16 @@ def comes_back(k: Kernel, baseline: int) -> bool:
         ("x = ray.get(ray.put(np.ones(2**20)))", "x", "del x"),
         ("x = ray.get(ray.put(np.ones(2**20)))", "x[5:].reshape(-1, 1)", "del x"),
         ("x = {'a': ray.get(ray.put(np.ones(2**20)))}", "x", "del x"),
+        (
+            "import pyarrow as pa; x = ray.get(ray.put(pa.table({'a': np.ones(2**20)})))",
+            "x",
+            "del x",
+        ),
+        (
+            "import pandas as pd; x = ray.get(ray.put(pd.DataFrame({'a': np.ones(2**20)})))",
+            "x",
+            "del x",
+        ),
         ("r = ray.put(np.ones(2**20))", "ray.get(r)", "del r"),
         ("r = ray.put({'a': np.ones(2**20)})", "ray.get(r)", "del r"),
     ],
@@ -71,6 +81,14 @@ def test_what_was_displayed_is_freed_with_its_last_name(
     shown = k.run(show)
     assert k.of(shown, "execute_result")
     k.run(drop)
+    assert comes_back(k, baseline)
+
+
+def test_the_traceback_of_a_failed_get_keeps_no_object_alive(k: Kernel) -> None:
+    baseline = used(k)
+    k.run("x = [ray.put(np.ones(2**20)), fail.remote()]")
+    assert k.finish(k.send("ray.get(x)")) is not None
+    k.run("del x")
     assert comes_back(k, baseline)
 
 
