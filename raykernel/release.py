@@ -10,6 +10,7 @@ quietly, the cells behind it run, and nothing that it submitted is cancelled.
 from __future__ import annotations
 
 import signal
+import threading
 from typing import Any
 
 from raykernel.cells import Cell, CellTracker
@@ -33,7 +34,8 @@ class Release:
         self._before = self._shell.custom_exceptions, self._shell.CustomTB
         self._cells.pardon(cell)
         self._shell.set_custom_exc((KeyboardInterrupt,), _say)
-        signal.raise_signal(signal.SIGINT)
+        # to the main thread, or it is not roused from its wait
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _ended(self, cell: Cell, interrupted: bool) -> None:
         if self._before is not None:

@@ -140,7 +140,7 @@ class CellWork:
         self._told: set[str] = set()
         self._history: deque[tuple[float, int]] = deque([(now, 0)])
         self._failures: dict[tuple[str, str], Failure] = {}
-        self._bars: dict[str, BarInfo] = {}
+        self._bars: dict[str, tuple[BarInfo, float]] = {}  # and when it came
 
     @property
     def live(self) -> int:
@@ -209,13 +209,12 @@ class CellWork:
 
     def move(self, bar: BarInfo, now: float) -> None:
         """Take in a bar's newest state."""
-        known = self._bars.get(bar.id)
-        if bar.closed and (known is None or bar.drawn):
+        if bar.closed and (bar.id not in self._bars or bar.drawn):
             self._bars.pop(bar.id, None)  # what was drawn has left its text
             return
-        self._bars[bar.id] = bar
+        self._bars[bar.id] = bar, now
         self._work(now)
-        closed = [key for key, each in self._bars.items() if each.closed]
+        closed = [key for key, (each, _) in self._bars.items() if each.closed]
         for key in closed[: max(0, len(self._bars) - MAX_BARS)]:
             del self._bars[key]
 
@@ -224,7 +223,7 @@ class CellWork:
         self._bars.pop(bar, None)
 
     def _moving(self) -> bool:
-        return any(not bar.closed for bar in self._bars.values())
+        return any(not bar.closed for bar, _ in self._bars.values())
 
     # -- the whole -----------------------------------------------------------------------------
 
@@ -255,7 +254,7 @@ class CellWork:
         failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
         bars = list(self._bars.values())
         if len(bars) > MAX_BARS:
-            bars.sort(key=lambda bar: bar.closed)
+            bars.sort(key=lambda entry: entry[0].closed)
         return Snapshot(
             rows=tuple(shown),
             sum=total,
@@ -263,7 +262,7 @@ class CellWork:
             rate=rate,
             left=live / rate if rate > 0 and known else None,
             failures=tuple(Failure(**asdict(failure)) for failure in failures),
-            bars=tuple(_bar(bar) for bar in bars[:MAX_BARS]),
+            bars=tuple(_bar(bar, now - came) for bar, came in bars[:MAX_BARS]),
             more_bars=max(0, len(bars) - MAX_BARS),
             waited=waited,
         )
@@ -288,9 +287,11 @@ def _by_class(rows: list[Row]) -> list[Row]:
     return [row for members in order.values() for row in members]
 
 
-def _bar(bar: BarInfo) -> Bar:
+def _bar(bar: BarInfo, since: float) -> Bar:
+    """`since` it came some seconds have passed: a bar that rests gets slower."""
     done = bar.n - bar.initial
-    rate = done / bar.elapsed if bar.elapsed > 0 else 0.0
+    elapsed = bar.elapsed if bar.closed else bar.elapsed + since
+    rate = done / elapsed if elapsed > 0 else 0.0
     rest = None if bar.total is None or rate <= 0 else max(0.0, bar.total - bar.n) / rate
     who = f"{bar.name} pid={bar.worker}" if bar.name else ""
     return Bar(

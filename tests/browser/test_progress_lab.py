@@ -67,7 +67,7 @@ def test_the_progress_of_cells_in_jupyterlab(browser: Browser, tmp_path: Path) -
         expect(bar).to_have_attribute("aria-valuenow", "4")
         expect(bar).to_have_attribute("aria-valuetext", re.compile(r"^40 % · 4/10"))
         shown.locator("summary", has_text="2 errors").click()
-        expect(shown.locator(".rk-error").first).to_have_text("ValueError: odd <b>1</b>")
+        expect(shown.get_by_text("ValueError: odd <b>1</b>", exact=True)).to_be_visible()
         shown.get_by_role("button", name="Show traceback").first.click()
         expect(shown.locator("pre")).to_contain_text("raise ValueError(f'odd <b>{n}</b>')")
 
@@ -83,11 +83,11 @@ def test_the_progress_of_cells_in_jupyterlab(browser: Browser, tmp_path: Path) -
         cell = book.run(3)
         waiting = cell.get_by_role("button", name="To the background")
         expect(waiting).to_be_visible()
-        following = book.run(4)
+        book.run(4)
         cell = book.show(3)
         cell.get_by_role("button", name="To the background").click()
         book.wait_until_idle()
-        expect(following).to_contain_text("next cell")
+        expect(book.cell(4)).to_contain_text("next cell")
         assert book.errors_of_cells() == []
         book.save()
         page.reload()

@@ -174,8 +174,9 @@ def test_bars_count_towards_the_work_until_they_are_closed() -> None:
     work = CellWork(0.0)
     work.move(BarInfo("b", desc="train", n=3, total=12, elapsed=1.5), 0.0)
     assert work.busy_since == 0.0
-    (bar,) = work.snapshot(1.0).bars
+    (bar,) = work.snapshot(0.0).bars
     assert (bar.label, bar.rate, bar.left) == ("train", 2.0, pytest.approx(4.5))
+    assert work.snapshot(1.5).bars[0].rate == 1.0  # it rests
     work.pause(5.0, after=0.5)
     assert work.busy_since is not None
     work.move(BarInfo("b", desc="train", n=12, total=12, elapsed=6.0, closed=True), 6.0)
