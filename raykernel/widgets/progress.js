@@ -255,8 +255,12 @@ function render({ model, el }) {
   model.on("change:background", answered);
   model.on("msg:custom", hear);
   draw();
-  model.send({ type: "drawn" });
+  const drawn = () => model.send({ type: "drawn" });
+  drawn();
+  // Once more: a front end's first message waits for the cell, until it has a channel beside it.
+  const again = setTimeout(drawn, 500);
   return () => {
+    clearTimeout(again);
     model.off("change:snapshot", draw);
     model.off("change:stopping", answered);
     model.off("change:still", draw);

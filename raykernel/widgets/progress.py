@@ -68,9 +68,8 @@ class ProgressView(anywidget.AnyWidget):
 
     def _message(self, _widget: object, content: Any, _buffers: object) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
-        if kind == "drawn":
-            self.drawn = True
-        elif kind == "stop" and not self.stopping:
+        self.drawn = True  # whatever it says: the first message may have to wait for the cell
+        if kind == "stop" and not self.stopping:
             self.stopping = True
             self._controls.stop()
         elif kind == "background" and not self.background:

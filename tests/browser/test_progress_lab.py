@@ -90,7 +90,6 @@ def test_the_progress_of_cells_in_jupyterlab(browser: Browser, tmp_path: Path) -
         expect(book.cell(4)).to_contain_text("next cell")
         assert book.errors_of_cells() == []
         book.save()
-        page.reload()
         book.open()
         cell = book.show(3)
         expect(cell.locator(".raykernel-progress")).to_contain_text("0 of 1 tasks done")
