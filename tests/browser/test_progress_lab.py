@@ -33,7 +33,8 @@ CELLS = (
     "last = steps.remote(f'{here}/second')\nray.get(last)",
     "print('next cell')",
     "states = [task.state for task in ray.util.state.list_tasks()]\n"
-    "print({state: states.count(state) for state in sorted(set(states))})",
+    "print({state: states.count(state) for state in sorted(set(states))})\n"
+    "%ray stop",
 )
 
 
@@ -99,6 +100,6 @@ def test_the_progress_of_cells_in_jupyterlab(browser: Browser, tmp_path: Path) -
 
         counted = book.run(5)
         expect(counted).to_contain_text("{'FAILED': 2, 'FINISHED': 5}")
-        assert book.complaints() == []
         until(lambda: not book.runs(5), "the last cell did not end")
+        assert book.complaints() == []
         lab.end_kernels()
