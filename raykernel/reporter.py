@@ -105,7 +105,7 @@ class Reporter:
         if self._log:
             self._undo.append(self._engine.on_log(self._on_log))
         if self._delay is not None:
-            self._undo.append(self._engine.subscribe(self._on_batch))
+            self._undo.append(self._engine.subscribe(self._on_batch, brief=True))
             self._undo.append(self._engine.on_bars(self._on_bars))
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Reporter:
         self._submitters.add(cell)
 
     def _on_batch(self, batch: EventBatch) -> None:
-        if batch.tasks or batch.dropped:
+        if batch.tasks or batch.finished or batch.dropped:
             self._received += 1  # first: who finds no batch must not miss that one is coming
             self._batches.append(batch)
             self._wake.set()
@@ -258,6 +258,9 @@ class Reporter:
         by_cell.pop("", None)
         for cell, tasks in by_cell.items():
             self._shown(cell, now).work.update(tasks, now)
+        for done in batch.finished:
+            if done.cell:
+                self._shown(done.cell, now).work.finish(done, now)
 
     def _shown(self, cell: str, now: float) -> _Shown:
         shown = self._work.get(cell)

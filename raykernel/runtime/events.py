@@ -64,16 +64,27 @@ class TaskInfo(msgspec.Struct, array_like=True):
     made: int = 0
 
 
+class Finished(msgspec.Struct, array_like=True):
+    """So many tasks of a function began and finished well since the last batch."""
+
+    cell: str
+    name: str
+    kind: str
+    count: int
+
+
 class EventBatch(msgspec.Struct, array_like=True):
     """The tasks that changed since the subscriber's last batch, each in its newest state.
 
     `dropped` counts changes that fell out of the bounded log before they were read: a view that
-    sees it grow asks for the whole list again.
+    sees it grow asks for the whole list again. A brief batch tells of quick tasks only in numbers:
+    those of which no batch said that they are live are in `finished`.
     """
 
     tasks: list[TaskInfo]
     time: float
     dropped: int = 0
+    finished: list[Finished] = []
 
 
 class LogLine(msgspec.Struct, array_like=True):

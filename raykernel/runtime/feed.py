@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from .events import ACTOR, CALL, TASK, EventBatch, TaskInfo
+from .events import ACTOR, CALL, TASK, EventBatch, Finished, TaskInfo
 from .messages import Events
-from .records import Task
+from .records import LIVE_STATES, Task, TaskState
 
 KEPT = 10_000
 INTERVAL = 0.1
@@ -20,12 +20,15 @@ _KINDS = (TASK, ACTOR, CALL)
 
 
 class Feed:
-    """Owned by the scheduler."""
+    """Owned by the scheduler. Who watches briefly is told of a task that is quicker than a batch
+    as one more of its function: a view that only counts need not read of each."""
 
     def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
         self.watchers: set[bytes] = set()
+        self.brief: set[bytes] = set()  # of the watchers
         self.ended: deque[Task] = deque(maxlen=kept)
         self._changed: dict[bytes, Task] = {}
+        self._told: set[bytes] = set()  # tasks that brief watchers believe to be live
         self._clock = clock
         self._last = 0.0
 
@@ -38,23 +41,71 @@ class Feed:
         if self.watchers:
             self._changed[task.spec.id] = task
 
-    def watch(self, client: bytes, live: Iterable[Task]) -> Events:
-        """Add a watcher; its first batch holds the live tasks."""
+    def watch(
+        self, client: bytes, live: Iterable[Task], brief: bool = False
+    ) -> list[tuple[bytes, Events]]:
+        """Add a watcher, or let it watch another way; its first batch holds the live tasks. What
+        happened before goes first, in the old way."""
+        out = self.flush()
         self.watchers.add(client)
-        return Events(EventBatch([info(t) for t in live], self._clock()))
+        tasks = list(live)
+        if brief:
+            self.brief.add(client)
+            self._told.update(t.spec.id for t in tasks)
+        else:
+            self.brief.discard(client)
+        out.append((client, Events(EventBatch([info(t) for t in tasks], self._clock()))))
+        return out
 
     def unwatch(self, client: bytes) -> None:
         self.watchers.discard(client)
+        self.brief.discard(client)
+        if not self.brief:
+            self._told.clear()
         if not self.watchers:
             self._changed.clear()
 
-    def due(self, now: float) -> Events | None:
-        """The next batch, if there is something in it and it is time."""
+    def due(self, now: float) -> list[tuple[bytes, Events]]:
+        """The next batch for each watcher, if there is something in it and it is time."""
         if not self._changed or now - self._last < INTERVAL:
-            return None
+            return []
+        return self._batches(now)
+
+    def flush(self) -> list[tuple[bytes, Events]]:
+        """The same, now: so that what is asked for next is not older than what was told."""
+        return self._batches(self._clock()) if self._changed else []
+
+    def _batches(self, now: float) -> list[tuple[bytes, Events]]:
         self._last = now
-        changed, self._changed = self._changed, {}
-        return Events(EventBatch([info(t) for t in changed.values()], now))
+        tasks = list(self._changed.values())
+        self._changed = {}
+        out = []
+        if len(self.brief) < len(self.watchers):
+            whole = Events(EventBatch([info(t) for t in tasks], now))
+            out += [(client, whole) for client in self.watchers if client not in self.brief]
+        if self.brief:
+            brief = self._in_brief(tasks, now)
+            out += [(client, brief) for client in self.brief]
+        return out
+
+    def _in_brief(self, tasks: list[Task], now: float) -> Events:
+        told, infos = self._told, []
+        counts: dict[tuple[str, str, int], int] = {}
+        for task in tasks:
+            spec = task.spec
+            if task.state in LIVE_STATES:
+                told.add(spec.id)
+            elif spec.id in told:
+                told.discard(spec.id)
+            elif task.state is TaskState.FINISHED:
+                key = (spec.cell, spec.name, spec.kind)
+                counts[key] = counts.get(key, 0) + 1
+                continue
+            infos.append(info(task))
+        finished = [
+            Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counts.items()
+        ]
+        return Events(EventBatch(infos, now, finished=finished))
 
     def next_due(self, now: float) -> float | None:
         return max(0.0, self._last + INTERVAL - now) if self._changed else None

@@ -218,9 +218,10 @@ class Query(Message, frozen=True, tag=14):
 
 
 class Subscribe(Message, frozen=True, tag=15):
-    """Start (`on`) or end the event feed."""
+    """Start (`on`) or end the event feed; `brief`: quick tasks as numbers only."""
 
     on: bool
+    brief: bool = False
 
 
 class TaskFinished(Message, frozen=True, tag=16):

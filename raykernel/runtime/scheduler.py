@@ -221,9 +221,7 @@ class Scheduler:
                 self.kill(task.worker)
             else:  # another task's turn, which is not to blame
                 task.kill_at = now + PATIENCE
-        batch = self.feed.due(now)
-        if batch is not None:
-            self.out.extend(Send(w, batch) for w in self.feed.watchers)
+        self.out.extend(Send(client, batch) for client, batch in self.feed.due(now))
         if self.life.left_to_live(now) == 0.0:
             if any(t.spec.cell in self.background for t in self.tasks.values()):
                 self.life.prolong(now)
@@ -833,6 +831,9 @@ class Scheduler:
     # -- questions -----------------------------------------------------------------------------
 
     def _query(self, client: Client, message: m.Query) -> None:
+        if message.what == "tasks" and client.id in self.feed.brief:
+            # nothing that the answer holds may come again as a number
+            self.out.extend(Send(each, batch) for each, batch in self.feed.flush())
         try:
             data = encode_one(queries.answer(self, client, message.what, message.filters))
             reply = m.Reply(message.request, data)
@@ -842,8 +843,8 @@ class Scheduler:
 
     def _subscribe(self, client: Client, message: m.Subscribe) -> None:
         if message.on:
-            batch = self.feed.watch(client.id, self.tasks.values())
-            self.out.append(Send(client.id, batch))
+            told = self.feed.watch(client.id, self.tasks.values(), message.brief)
+            self.out.extend(Send(each, batch) for each, batch in told)
         else:
             self.feed.unwatch(client.id)
 

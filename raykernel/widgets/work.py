@@ -12,7 +12,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raykernel.runtime.events import ACTOR, CANCELLED, FAILED, LIVE, RUNNING, BarInfo, TaskInfo
+from raykernel.runtime.events import (
+    ACTOR,
+    CANCELLED,
+    FAILED,
+    LIVE,
+    RUNNING,
+    BarInfo,
+    Finished,
+    TaskInfo,
+)
 
 #: The finishing rate is taken over this many seconds.
 RATE_WINDOW = 10.0
@@ -175,6 +184,16 @@ class CellWork:
         if changed:
             self._work(now)
             self._note(now)
+
+    def finish(self, done: Finished, now: float) -> None:
+        """Take in tasks of which there is only a number."""
+        row = self._rows.get(done.name)
+        if row is None:
+            row = self._rows[done.name] = Row(done.name, actor=done.kind == ACTOR)
+        row.done += done.count
+        self._finished += done.count
+        self._work(now)
+        self._note(now)
 
     def _fail(self, task: TaskInfo) -> None:
         failure = self._failures.get((task.name, task.error))

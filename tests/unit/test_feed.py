@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from raykernel.runtime import messages as m
+from raykernel.runtime.events import Finished
 from raykernel.runtime.feed import INTERVAL, KEPT
 
 from .kit import Process, Session, done, raised, ref, result, runs, sent, signals
@@ -93,6 +94,62 @@ def test_every_watcher_is_told_and_nobody_else():
     out = session.tick(INTERVAL)
     assert sent(out, session.driver) == sent(out, other) != []
     assert sent(out, blind) == []
+
+
+def test_brief_watchers_hear_of_quick_tasks_as_a_number_and_of_all_others_one_by_one():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    long = session.spec(name="long", cell="c")
+    session.driver(long)
+    (first,) = sent(session.driver(m.Subscribe(True, brief=True)), session.driver)
+    assert [task.name for task in first.batch.tasks] == ["long"]
+    worker(done(long))
+    for _ in range(3):
+        quick = session.spec(name="quick", cell="c")
+        session.driver(quick)
+        worker(done(quick))
+    broken, slow = session.spec(name="broken", cell="c"), session.spec(name="slow", cell="c")
+    session.driver(broken)
+    worker(raised(broken))
+    session.driver(slow)
+    (events,) = sent(session.tick(INTERVAL), session.driver)
+    assert [(task.name, task.state) for task in events.batch.tasks] == [
+        ("long", "FINISHED"),
+        ("broken", "FAILED"),
+        ("slow", "RUNNING"),
+    ]
+    assert events.batch.finished == [Finished("c", "quick", "task", 3)]
+    worker(done(slow))
+    assert news(session) == [("slow", "FINISHED")]
+
+
+def test_what_is_on_its_way_to_a_brief_watcher_comes_before_an_answer():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    session.driver(m.Subscribe(True, brief=True))
+    quick = session.spec(name="quick")
+    session.driver(quick)
+    worker(done(quick))
+    events, reply = sent(session.driver(m.Query(1, "tasks", {})), session.driver)
+    assert events.batch.finished == [Finished("", "quick", "task", 1)]
+    assert isinstance(reply, m.Reply)
+    assert news(session) == []
+
+
+def test_who_wants_to_know_all_from_now_on_is_told_the_rest_in_brief():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    session.driver(m.Subscribe(True, brief=True))
+    quick = session.spec(name="quick")
+    session.driver(quick)
+    worker(done(quick))
+    before, now = sent(session.driver(m.Subscribe(True)), session.driver)
+    assert before.batch.finished == [Finished("", "quick", "task", 1)]
+    assert now.batch.tasks == []
+    task = session.spec(name="task")
+    session.driver(task)
+    worker(done(task))
+    assert news(session) == [("task", "FINISHED")]
 
 
 def test_without_watchers_nothing_is_collected():

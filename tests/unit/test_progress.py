@@ -16,6 +16,7 @@ from raykernel.runtime.events import (
     RUNNING,
     WAITING,
     BarInfo,
+    Finished,
     TaskInfo,
 )
 from raykernel.widgets.controls import Controls
@@ -99,6 +100,15 @@ def test_a_list_that_has_forgotten_tasks_does_not_shrink_the_count() -> None:
     work.update([task(str(i), FINISHED) for i in range(10)] + [task("10", RUNNING)], 0.0)
     work.replace([task("9", FINISHED), task("10", FAILED)], 1.0)
     assert work.snapshot(1.0).rows == (Row("f", done=10, failed=1),)
+
+
+def test_quick_tasks_come_as_a_number() -> None:
+    work = CellWork(0.0)
+    work.finish(Finished("c", "f", "task", 40), 0.0)
+    work.update([task("1", RUNNING)], 0.5)
+    work.finish(Finished("c", "f", "task", 2), 1.0)
+    assert work.snapshot(1.0).rows == (Row("f", running=1, done=42),)
+    assert work.busy_since == 0.0
 
 
 def test_a_pause_ends_the_stretch_of_work() -> None:

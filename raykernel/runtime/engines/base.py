@@ -41,10 +41,11 @@ class Engine(Protocol):
         """
         ...
 
-    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
         """Send `sink` a first batch with the live tasks, then changes at most 10 times a second.
 
-        `cell` limits it to one cell's tasks. Returns the function that ends the subscription.
+        `cell` limits it to one cell's tasks. With `brief` tasks quicker than a batch may come as
+        numbers only (`EventBatch.finished`). Returns the function that ends the subscription.
         """
         ...
 

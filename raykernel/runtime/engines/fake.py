@@ -79,7 +79,7 @@ class FakeEngine:
             return None if task is None else {**msgspec.structs.asdict(task), "attempt": 1}
         return self.answers[what]
 
-    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
         key = max(self._sinks, default=0) + 1
         self._sinks[key] = (sink, cell)
         live = [t for t in self.tasks.values() if t.state in LIVE and (not cell or t.cell == cell)]

@@ -68,7 +68,8 @@ class LocalEngine:
         self.job = client.welcome.job
         self.namespace = client.welcome.namespace
         self._process = process
-        self._sinks: dict[int, tuple[EventSink, str]] = {}
+        self._sinks: dict[int, tuple[EventSink, str, bool]] = {}
+        self._brief = False  # what the head was last asked for
         self._logs: dict[int, LogSink] = {}
         self._bars: dict[int, BarSink] = {}
         self._warned: list[Callable[[str], None]] = []
@@ -85,20 +86,24 @@ class LocalEngine:
         kind = list[TaskInfo] if what == "tasks" else Any
         return self.client.query(what, kind, **filters)
 
-    def subscribe(self, sink: EventSink, cell: str = "") -> Callable[[], None]:
+    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
         with self._lock:
             self._keys += 1
             key = self._keys
-            self._sinks[key] = (sink, cell)
+            self._sinks[key] = (sink, cell, brief)
+            self._brief = all(each[2] for each in self._sinks.values())
+            wanted = self._brief
         # asked for again by each subscriber: the first batch holds what is live now
-        self.client.post(m.Subscribe(True))
+        self.client.post(m.Subscribe(True, wanted))
 
         def end() -> None:
             with self._lock:
                 self._sinks.pop(key, None)
-                last = not self._sinks
-            if last and not self.client.closed:
-                self.client.post(m.Subscribe(False))
+                left = bool(self._sinks)
+                wanted = left and all(each[2] for each in self._sinks.values())
+                same, self._brief = wanted == self._brief, wanted
+            if not self.client.closed and not (left and same):
+                self.client.post(m.Subscribe(left, wanted))
 
         return end
 
@@ -226,12 +231,13 @@ class LocalEngine:
     def _tell(self, batch: EventBatch) -> None:
         with self._lock:
             sinks = list(self._sinks.values())
-        for sink, cell in sinks:
+        for sink, cell, _ in sinks:
             if not cell:
                 sink(batch)
                 continue
             tasks = [t for t in batch.tasks if t.cell == cell]
-            sink(EventBatch(tasks, batch.time, batch.dropped))
+            finished = [f for f in batch.finished if f.cell == cell]
+            sink(EventBatch(tasks, batch.time, batch.dropped, finished))
 
     def _log(self, lines: list[LogLine]) -> None:
         with self._lock:
