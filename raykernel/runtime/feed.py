@@ -73,9 +73,9 @@ class Feed:
 
     def flush(self) -> list[tuple[bytes, Events]]:
         """The same, now: so that what is asked for next is not older than what was told."""
-        return self._batches(self._clock()) if self._changed else []
+        return self._batches(self._clock(), all_of_it=True) if self._changed else []
 
-    def _batches(self, now: float) -> list[tuple[bytes, Events]]:
+    def _batches(self, now: float, all_of_it: bool = False) -> list[tuple[bytes, Events]]:
         self._last = now
         tasks = list(self._changed.values())
         self._changed = {}
@@ -84,16 +84,21 @@ class Feed:
             whole = Events(EventBatch([info(t) for t in tasks], now))
             out += [(client, whole) for client in self.watchers if client not in self.brief]
         if self.brief:
-            brief = self._in_brief(tasks, now)
-            out += [(client, brief) for client in self.brief]
+            brief = self._in_brief(tasks, now, 0.0 if all_of_it else INTERVAL)
+            if brief.batch.tasks or brief.batch.finished:
+                out += [(client, brief) for client in self.brief]
         return out
 
-    def _in_brief(self, tasks: list[Task], now: float) -> Events:
+    def _in_brief(self, tasks: list[Task], now: float, patience: float) -> Events:
+        """A live task younger than `patience` is left for the next batch: it may be over by then."""
         told, infos = self._told, []
         counts: dict[tuple[str, str, int], int] = {}
         for task in tasks:
             spec = task.spec
             if task.state in LIVE_STATES:
+                if now - task.submitted < patience and spec.id not in told:
+                    self._changed[spec.id] = task
+                    continue
                 told.add(spec.id)
             elif spec.id in told:
                 told.discard(spec.id)
