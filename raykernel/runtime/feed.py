@@ -90,7 +90,7 @@ class Feed:
         return out
 
     def _in_brief(self, tasks: list[Task], now: float, patience: float) -> Events:
-        """A live task younger than `patience` is left for the next batch: it may be over by then."""
+        """A live task younger than `patience` is left to the next batch: it may be over then."""
         told, infos = self._told, []
         counts: dict[tuple[str, str, int], int] = {}
         for task in tasks:
