@@ -478,8 +478,11 @@ class ActorMethod:
         retries = options.get("max_task_retries")
         name = options.get("name") or f"{handle._meta.class_name}.{info.name}"
         limit = handle._meta.max_pending
+        nameless = False
         if limit > 0:
             _make_room(client, handle, limit)
+            nameless = returns == 0
+            returns = returns or 1  # it is by a result that its end is heard of
         packed = pack(client, name, args, kwargs)
         cell = context.current_cell()
         if cell != engine.hooked_cell:
@@ -517,9 +520,9 @@ class ActorMethod:
         )
         if packed.args_ref:
             client.drop_ref(packed.args_ref)
-        if limit > 0 and returns:
+        if limit > 0:
             _count_call(client, handle._id, task)
-        return refs
+        return None if nameless else refs
 
 
 _older: set[bytes] = set()  # actors of which the user was told

@@ -770,10 +770,16 @@ def available_resources() -> dict[str, float]:
     return free
 
 
-def get_gpu_ids() -> list[int]:
-    """The GPUs assigned to the running task or actor; empty in a driver."""
+def get_gpu_ids() -> list[int | str]:
+    """The GPUs assigned to the running task or actor; empty in a driver.
+
+    Numbers from 0, or what the session's CUDA_VISIBLE_DEVICES calls them.
+    """
     running = context.running()
-    return list(running.gpus or ()) if running is not None else []
+    if running is None:
+        return []
+    names = (context.cards.get(i, str(i)) for i in running.gpus or ())
+    return [int(name) if name.isdigit() else name for name in names]
 
 
 def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from raykernel.runtime import context
+
 
 class BaseID:
     """An id of bytes; all ones stand for none."""
@@ -16,6 +18,10 @@ class BaseID:
     @classmethod
     def from_hex(cls, text: str) -> Any:
         return cls(bytes.fromhex(text))
+
+    @classmethod
+    def from_binary(cls, value: bytes) -> Any:
+        return cls(value)
 
     def hex(self) -> str:
         return self._id.hex()
@@ -36,12 +42,21 @@ class BaseID:
         return f"{type(self).__name__}({self._id.hex()})"
 
 
+class JobID(BaseID):
+    """A driver's id in its session."""
+
+
+def current_job() -> JobID:
+    """The job that this process works for; empty without a session."""
+    return JobID(bytes.fromhex(context.engine.job) if context.engine is not None else b"")
+
+
 class ActorID(BaseID):
     """An actor's id."""
 
-
-class JobID(BaseID):
-    """A driver's id in its session."""
+    @property
+    def job_id(self) -> JobID:
+        return current_job()
 
 
 class NodeID(BaseID):
@@ -51,5 +66,8 @@ class NodeID(BaseID):
 class TaskID(BaseID):
     """A task's id."""
 
+    def job_id(self) -> JobID:
+        return current_job()
 
-__all__ = ["ActorID", "BaseID", "JobID", "NodeID", "TaskID"]
+
+__all__ = ["ActorID", "BaseID", "JobID", "NodeID", "TaskID", "current_job"]

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from raykernel.ids import JobID, TaskID
+from raykernel.ids import JobID, TaskID, current_job
 from raykernel.runtime import context
 from raykernel.runtime.client import Client
 from raykernel.runtime.ids import OBJECT_BYTES
@@ -82,7 +82,7 @@ class ObjectRef(Generic[T]):
         return TaskID(self._id[:24])
 
     def job_id(self) -> JobID:
-        return JobID(bytes.fromhex(context.engine.job) if context.engine is not None else b"")
+        return current_job()
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._id == other._id

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 _FIELDS = ("env_vars", "working_dir", "py_modules", "pip", "config")
 
@@ -117,7 +118,7 @@ def _folder(value: Any, per_call: bool) -> str:
             "runtime_env['working_dir'] can't be a local directory for a single task or actor: "
             "give it to ray.init(runtime_env=...)"
         )
-    path = os.path.abspath(os.path.expanduser(value))
+    path = _path(value)
     if not os.path.isdir(path):
         raise ValueError(f"runtime_env['working_dir']: {value} is not a directory")
     return path
@@ -141,10 +142,20 @@ def _module_home(module: Any) -> str:
         raise TypeError(
             f"runtime_env['py_modules'] takes modules and paths of them, not {type(module)}"
         )
-    path = str(os.path.abspath(os.path.expanduser(module)))
+    path = _path(module)
     if not os.path.exists(path):
         raise ValueError(f"runtime_env['py_modules']: there is no {os.fspath(module)}")
     return os.path.dirname(path)
+
+
+def _path(place: str | os.PathLike[str]) -> str:
+    """The absolute path of a local file or folder; a `file:` URI of this machine is one too."""
+    text = os.fspath(place)
+    if text.startswith("file://"):
+        parts = urlsplit(text)
+        if parts.netloc in ("", "localhost"):
+            text = "/" + unquote(parts.path).lstrip("/")
+    return os.path.abspath(os.path.expanduser(text))
 
 
 _PIP_FIELDS: dict[str, type] = {

@@ -83,14 +83,22 @@ class Running:
         return made.extra.group if made.extra is not None else b""
 
     def function_name(self) -> str:
-        """The module and qualified name of what runs."""
+        """The module and name of what runs. As in Ray, where it was defined is told of a
+        coroutine's alone."""
+        import inspect  # dear, and seldom needed
+
         function = self.function
+        module = getattr(function, "__module__", "")
+        if inspect.iscoroutinefunction(function):
+            return f"{module}.{function.__qualname__}"
         if self.spec.method:
             owner = type(getattr(function, "__self__", None))
             return f"{owner.__module__}.{owner.__qualname__}.{self.spec.method}"
-        name = getattr(function, "__qualname__", self.spec.name)
-        return f"{getattr(function, '__module__', '')}.{name}"
+        return f"{module}.{getattr(function, '__name__', self.spec.name)}"
 
+
+#: The names of the cards this worker's session has, by number; without one, the number is it.
+cards: dict[int, str] = {}
 
 _running: ContextVar[Running | None] = ContextVar("raykernel_running", default=None)
 _main: Running | None = None

@@ -450,7 +450,14 @@ class Scheduler:
             else:
                 self._requeue(task)
             return
-        if status == "ok":
+        if task.cancelled and self._overruled(task, status):
+            self.abandon(worker, message.values)
+            record = cancelled(task)
+            if worker.actor is not None and worker.actor.options.is_async:  # as if it was struck
+                text = f"ray.exceptions.TaskCancelledError: {record.message}"
+                record = msgspec.structs.replace(record, text=text, pid=worker.pid)
+            self._end(task, TaskEvent.CANCELLED, self._spread(task, record), worker)
+        elif status == "ok":
             values = message.values
             if task.spec.returns == m.STREAMING:  # a retry may have made fewer than there are
                 values = [self.streams.end_value(task)]
@@ -482,6 +489,16 @@ class Scheduler:
             if task.spec.kind == m.CREATION:
                 record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
                 self.actors.creation_failed(self.actors.actors[task.spec.actor], record)
+
+    def _overruled(self, task: Task, status: str) -> bool:
+        """Whether an actor's call that was to end is held to be cancelled, whatever it made of
+        that. One that isn't interrupted, but may ask, can still fail in its own way."""
+        spec = task.spec
+        if spec.kind != m.CALL or spec.returns == m.STREAMING:
+            return False
+        return status == "ok" or (
+            status == "error" and self.actors.actors[spec.actor].options.is_async
+        )
 
     def fail(self, task: Task, record: m.ErrorRecord) -> None:
         """End a task that will not (any more) run."""

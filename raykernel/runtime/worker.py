@@ -78,7 +78,7 @@ class Worker:
         self._mean: dict[bytes, float] = {}
         # the session counts cards from 0: these are the names of the ones it was given
         self._cards_text = os.environ.get(_CUDA)
-        self._cards = dict(enumerate(c for c in (self._cards_text or "").split(",") if c))
+        context.cards = dict(enumerate(c for c in (self._cards_text or "").split(",") if c))
         self._gpus_set = False
         self._last_sent = 0.0
         self.sizes_threads = False  # whether OMP_NUM_THREADS is for us to set
@@ -226,7 +226,7 @@ class Worker:
         spec = message.spec
         running = Running(spec, message.attempt, message.gpus)
         if message.gpus is not None:
-            os.environ[_CUDA] = ",".join(self._cards.get(i, str(i)) for i in message.gpus)
+            os.environ[_CUDA] = ",".join(context.cards.get(i, str(i)) for i in message.gpus)
             self._gpus_set = True
         elif self._gpus_set and spec.kind != m.CALL:  # what a task before this one was given
             self._gpus_set = False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from raykernel.util.helpers import as_completed, map_unordered
     from raykernel.util.named_actors import list_named_actors
     from raykernel.util.named_objects import forget_object, list_named_objects
+    from raykernel.util.node import get_node_ip_address
     from raykernel.util.plots import plot_timeline
     from raykernel.util.serialization import deregister_serializer, register_serializer
     from raykernel.util.state import list_tasks
@@ -38,6 +39,7 @@ _HOMES = {
     "as_completed": "helpers",
     "deregister_serializer": "serialization",
     "forget_object": "named_objects",
+    "get_node_ip_address": "node",
     "inspect_serializability": "check_serialize",
     "list_named_objects": "named_objects",
     "list_named_actors": "named_actors",
@@ -63,6 +65,7 @@ __all__ = [
     "deregister_serializer",
     "forget_object",
     "get_current_placement_group",
+    "get_node_ip_address",
     "get_placement_group",
     "inspect_serializability",
     "list_named_actors",

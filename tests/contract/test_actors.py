@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from types import ModuleType
 from typing import Any
 
@@ -323,6 +324,31 @@ def test_max_pending_calls_limits_what_is_open(ray: ModuleType) -> None:
     assert ray.get(limited.ping.remote()) == "pong"
 
 
+def test_max_pending_calls_counts_calls_without_a_result(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
+    @ray.remote(max_pending_calls=2)
+    class Busy:
+        @ray.method(num_returns=0)
+        def work(self, gate: Any) -> None:
+            ray.get(gate.wait.remote())
+
+    busy = Busy.remote()
+    assert [busy.work.remote(gate) for _ in range(2)] == [None, None]
+    with pytest.raises(ray.exceptions.PendingCallsLimitExceeded):
+        busy.work.remote(gate)
+    ray.get(gate.open.remote())
+
+    def has_room() -> bool:
+        try:
+            busy.work.remote(gate)
+        except ray.exceptions.PendingCallsLimitExceeded:
+            return False
+        return True
+
+    wait_until(has_room)
+
+
 def test_max_pending_calls_counts_each_caller_by_itself(ray: ModuleType) -> None:
     gate = make_gate(ray)
 
@@ -394,20 +420,42 @@ def test_generator_methods_stream(ray: ModuleType) -> None:
 
 
 def test_a_running_call_of_a_plain_actor_is_asked_and_not_interrupted(ray: ModuleType) -> None:
+    gate, ran_on = make_gate(ray), make_counter(ray)
+
+    @ray.remote
+    class Patient:
+        def work(self, gate: Any, ran_on: Any) -> str:
+            ray.get(gate.wait.remote())
+            ray.get(ran_on.add.remote())
+            return "nobody gets this"
+
+    patient = Patient.remote()
+    ref = patient.work.remote(gate, ran_on)
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
+    ray.cancel(ref, recursive=False)
+    ray.get(gate.open.remote())
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref)
+    assert ray.get(ran_on.value.remote()) == 1
+
+
+def test_a_call_that_sees_it_is_cancelled_may_fail_in_its_own_way(ray: ModuleType) -> None:
     gate = make_gate(ray)
 
     @ray.remote
     class Patient:
-        def work(self, gate: Any) -> str:
-            ray.get(gate.wait.remote())
-            return "done"
+        def work(self, gate: Any) -> None:
+            gate.open.remote()
+            while not ray.get_runtime_context().is_canceled():
+                time.sleep(0.01)
+            raise KeyError("asked to end")
 
     patient = Patient.remote()
     ref = patient.work.remote(gate)
-    wait_until(lambda: ray.get(gate.waiting.remote()) == 1)
-    ray.cancel(ref, recursive=False)
-    ray.get(gate.open.remote())
-    assert ray.get(ref) == "done"
+    ray.get(gate.wait.remote())
+    ray.cancel(ref)
+    with pytest.raises(KeyError):
+        ray.get(ref)
 
 
 def test_a_blocked_actor_keeps_its_cpu(ray: ModuleType) -> None:

@@ -49,6 +49,50 @@ def test_a_running_task_gets_keyboard_interrupt(ray: ModuleType) -> None:
     wait_until(lambda: ray.get(counter.value.remote()) == 1)
 
 
+def test_a_task_may_make_something_of_its_interruption(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=0)
+    def spin(started: Any, fail: bool) -> str:
+        try:
+            started.open.remote()
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            if fail:
+                raise KeyError("rather this") from None
+            return "rather that"
+
+    gates = make_gate(ray), make_gate(ray)
+    refs = spin.remote(gates[0], False), spin.remote(gates[1], True)
+    for gate, ref in zip(gates, refs, strict=True):
+        ray.get(gate.wait.remote())
+        ray.cancel(ref)
+    assert ray.get(refs[0]) == "rather that"
+    with pytest.raises(KeyError):
+        ray.get(refs[1])
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_an_async_actors_call_may_not(ray: ModuleType, fail: bool) -> None:
+    @ray.remote(num_cpus=0)
+    class Loop:
+        async def spin(self, started: Any) -> str:
+            started.open.remote()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if fail:
+                    raise KeyError("rather this") from None
+            return "rather that"
+
+    loop, started = Loop.remote(), make_gate(ray)
+    ref = loop.spin.remote(started)
+    ray.get(started.wait.remote())
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError) as caught:
+        ray.get(ref)
+    assert isinstance(caught.value, ray.exceptions.RayTaskError)
+
+
 def test_a_task_blocked_in_get_can_be_cancelled(ray: ModuleType) -> None:
     gate = make_gate(ray)
 

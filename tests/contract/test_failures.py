@@ -113,7 +113,7 @@ def test_builtin_errors_keep_their_class(ray: ModuleType, kind: type[Exception])
     with pytest.raises(kind) as caught:
         ray.get(fail.remote())
     assert isinstance(caught.value, ray.exceptions.RayTaskError)
-    assert "as it is" in repr(caught.value)
+    assert "as it is" in repr(caught.value.cause)
 
 
 def test_errors_of_the_runtime_keep_their_class_when_a_task_raises_them(ray: ModuleType) -> None:

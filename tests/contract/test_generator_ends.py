@@ -49,7 +49,7 @@ def test_a_dynamic_generators_failure_is_its_last_ref(ray: ModuleType) -> None:
             raise KeyError("two")
         yield 2
 
-    refs = ray.get(fail_once.remote(counter))
+    refs = iter(ray.get(fail_once.remote(counter)))
     assert ray.get(next(refs)) == 1
     with pytest.raises(KeyError):
         ray.get(next(refs))

@@ -117,3 +117,19 @@ def test_ids_do_not_depend_on_the_users_seeds(no_session: ModuleType) -> None:
         ids.append(no_session.get_runtime_context().get_node_id())
         no_session.shutdown()
     assert len(set(ids)) == 2
+
+
+def test_cards_keep_the_names_that_the_driver_sees(
+    no_session: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    no_session.init(num_cpus=1, num_gpus=3, **QUIET)
+
+    @no_session.remote(num_gpus=2, num_cpus=0)
+    def cards() -> Any:
+        return [int(i) for i in no_session.get_gpu_ids()], os.environ["CUDA_VISIBLE_DEVICES"]
+
+    ids, seen = no_session.get(cards.remote())
+    assert len(ids) == 2
+    assert set(ids) < {4, 5, 6}
+    assert seen == ",".join(map(str, ids))

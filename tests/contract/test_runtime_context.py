@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -116,12 +117,29 @@ def test_task_function_names_are_full(ray: ModuleType) -> None:
         def method(self) -> Any:
             return ray.get_runtime_context().get_task_function_name()
 
-    name = ray.get(plain.options(name="renamed").remote())
-    assert name.startswith(__name__)
-    assert name.endswith("plain")
-    name = ray.get(Sync.remote().method.remote())
-    assert name.startswith(__name__)
-    assert name.endswith("Sync.method")
+    @ray.remote
+    class Async:
+        async def method(self) -> Any:
+            return ray.get_runtime_context().get_task_function_name()
+
+    assert ray.get(plain.options(name="renamed").remote()) == f"{__name__}.plain"
+    assert ray.get(Sync.remote().method.remote()) == f"{__name__}.Sync.method"
+    here = f"{__name__}.test_task_function_names_are_full.<locals>"
+    assert ray.get(Async.remote().method.remote()) == f"{here}.Async.method"
+
+
+def test_every_id_knows_its_job(ray: ModuleType) -> None:
+    @ray.remote
+    class Actor:
+        def ids(self) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ray.get_runtime_context().task_id, ray.put(1).job_id()
+
+    actor = Actor.remote()
+    task, job = ray.get(actor.ids.remote())
+    assert task.job_id() == job == actor._actor_id.job_id == ray.put(2).job_id()
+    assert job.hex() == ray.get_runtime_context().get_job_id()
 
 
 def test_the_namespace_is_the_sessions(ray: ModuleType) -> None:

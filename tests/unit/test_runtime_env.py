@@ -181,3 +181,17 @@ def test_an_actor_without_its_environment_is_dead_for_that_reason() -> None:
     assert [e.kind for e in errors(out, session.driver)] == ["setup"]
     later = session.call(creation)
     assert [e.kind for e in errors(session.driver(later), session.driver)] == ["setup"]
+
+
+@pytest.mark.parametrize("start", ["", "file://", "file://localhost"])
+def test_a_folder_may_be_named_by_a_path_or_a_local_uri(tmp_path, start):
+    folder = tmp_path / "a b"
+    (folder / "tools").mkdir(parents=True)
+    place = start + str(folder).replace(" ", "%20" if start else " ")
+    made = json.loads(canonical({"py_modules": [f"{place}/tools"], "working_dir": place}))
+    assert made == {"py_modules": [str(folder)], "working_dir": str(folder)}
+
+
+def test_a_uri_of_another_place_is_refused():
+    with pytest.raises(ValueError, match="there is no"):
+        canonical({"py_modules": ["s3://bucket/tools.zip"]})

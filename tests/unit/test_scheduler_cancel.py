@@ -18,6 +18,7 @@ from .kit import (
     Session,
     done,
     errors,
+    raised,
     ref,
     result,
     runs,
@@ -193,6 +194,23 @@ def test_force_spares_the_actors_that_a_task_called():
     assert (worker.id, signal.SIGKILL) in signals(out)
     assert (actor.id, signal.SIGKILL) not in signals(out)
     assert m.CancelTask(call.id, interrupt=False) in sent(out, actor), "it may ask, and go on"
+
+
+@pytest.mark.parametrize(
+    ("is_async", "fails", "kind"),
+    [(False, False, "cancelled"), (False, True, "task"), (True, True, "cancelled")],
+)
+def test_a_cancelled_call_counts_for_nothing_unless_it_fails_in_its_own_way(is_async, fails, kind):
+    session = Session(workers=1)
+    (actor,) = session.workers
+    creation = session.actor(is_async=is_async)
+    session.driver(creation)
+    actor(done(creation))
+    call = session.call(creation)
+    session.driver(call)
+    session.driver(m.Cancel(ref(call)))
+    out = actor(raised(call) if fails else done(call))
+    assert [e.kind for e in errors(out, session.driver)] == [kind]
 
 
 def test_a_cells_work_is_cancelled_and_nobody_elses():
