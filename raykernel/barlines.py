@@ -29,18 +29,21 @@ class BarLines:
         with self._lock, contextlib.suppress(OSError, ValueError):  # stderr may be closed
             stream = self._stream or sys.stderr
             for bar in bars:
-                known = self._open.pop(bar.id, None)
                 if not bar.closed:
-                    self._open[bar.id] = bar
-                elif not bar.drawn and (bar.n or known is not None):
+                    self._open[bar.id] = bar  # where it was, if it is known
+                    continue
+                known = self._open.pop(bar.id, None)
+                if not bar.drawn and (bar.n or known is not None):
                     self._clear(stream)
                     stream.write(bar_text(bar) + "\n")
-            self._clear(stream)
             if stream.isatty() and self._open:
                 columns = shutil.get_terminal_size().columns - 1
-                text = "  ".join(bar_text(bar) for bar in self._open.values())
+                width = _WIDTH // min(4, len(self._open))
+                text = "  ".join(bar_text(bar, width) for bar in self._open.values())
                 stream.write(f"\r\x1b[2K{text[:columns]}")
                 self._drawn = True
+            else:
+                self._clear(stream)
             stream.flush()
 
     def hide(self) -> None:
@@ -54,7 +57,7 @@ class BarLines:
             self._drawn = False
 
 
-def bar_text(bar: BarInfo) -> str:
+def bar_text(bar: BarInfo, width: int = _WIDTH) -> str:
     """As in "train:  40% ████████            40/100 [12.1 it/s]"."""
     if bar.text:
         return bar.text
@@ -65,7 +68,7 @@ def bar_text(bar: BarInfo) -> str:
     if not bar.total:
         return f"{head}{bar.n:,g} {bar.unit}{rate}"
     part = min(1.0, max(0.0, bar.n / bar.total))
-    drawn = ("█" * round(part * _WIDTH)).ljust(_WIDTH)
+    drawn = ("█" * round(part * width)).ljust(width)
     return f"{head}{part:>4.0%} {drawn} {bar.n:,g}/{bar.total:,g}{rate}"
 
 
