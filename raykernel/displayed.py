@@ -122,10 +122,11 @@ class Displayed:
             put(self, "_held", lambda: None)
         put(self, "_what", _what(target, pins))
         put(self, "_source", _source(target, pins, client))
+        put(self, "_client", client)
 
     def _target(self) -> Any:
         target = self._held()
-        if target is None and self._source is not None:
+        if target is None and self._source is not None and not self._client.closed:
             try:
                 target = api.get(ObjectRef(self._source), timeout=0)
             except Exception:
