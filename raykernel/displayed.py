@@ -211,7 +211,8 @@ def _what(target: Any, pins: Pins) -> str:
         return f"{kind} with {in_words(size)} of the object store"
     if isinstance(target, ObjectRefGenerator):
         return f"{kind} of a task's results"
-    return f"{kind} with {len(pins.refs) + len(pins.actors) + len(pins.streams)} refs"
+    count = len(pins.refs) + len(pins.actors) + len(pins.streams)
+    return f"{kind} with {count} {'ref' if count == 1 else 'refs'} inside"
 
 
 def _source(target: Any, pins: Pins, client: Client) -> bytes | None:

@@ -67,7 +67,7 @@ def _look(item: Any, client: Client, found: Pins) -> Any:
         if item._ref is not None and item._client is client:
             found.actors.add(item._id)
     elif kind is ObjectRefGenerator:
-        if item._end._client is client and not item.is_finished():
+        if item._end._client is client:
             found.streams.add(item._end._id)
     elif kind is dict:
         return (*item.keys(), *item.values())
