@@ -189,10 +189,9 @@ def _size(size: int) -> str:
 
 
 def _outside() -> int:
-    """The stack level, as `warnings.warn` counts, of the line outside this package."""
+    """The stack level, as `warnings.warn` counts, of the user's line."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(
-        "raykernel."
-    ):
+    ours = ("raykernel.", "IPython.")
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(ours):
         level, frame = level + 1, frame.f_back
     return level

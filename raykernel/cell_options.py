@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
@@ -85,6 +86,65 @@ def _remote_parser() -> MagicArgumentParser:
 
 
 REMOTE = _remote_parser()
+
+
+def _task_parser() -> MagicArgumentParser:
+    made = parser(
+        "%task",
+        "Run the cell as one task in the background. The names it reads are taken along (of refs, "
+        "their values); the names it sets become ObjectRefs here at once.",
+    )
+    made.add_argument(
+        "-i",
+        "--inputs",
+        type=_names,
+        nargs="+",
+        metavar="A,B",
+        help="the names to take along (default: all it reads)",
+    )
+    made.add_argument(
+        "-o",
+        "--outputs",
+        type=_names,
+        nargs="+",
+        metavar="X,Y",
+        help="the names to get back (default: all it sets)",
+    )
+    _add_needs(made, "the task")
+    made.add_argument("--name", help="name of the task (default: that of the cell)")
+    _add_limits(made, "the cell's")
+    return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not all(name.isidentifier() for name in found):
+        raise ValueError(text)
+    return found
+
+
+_names.__name__ = "list of names"
+
+TASK = _task_parser()
+
+
+class TaskOptions(NamedTuple):
+    """`inputs` and `outputs` None: all there are. `options` are `@remote`'s."""
+
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
+    options: dict[str, Any]
+
+
+def parse_task(text: str) -> TaskOptions:
+    """The options behind `%%task`. Raises UsageError."""
+    given = _given(parse(TASK, text))
+    inputs, outputs = (_all(given.pop(which, None)) for which in ("inputs", "outputs"))
+    return TaskOptions(inputs, outputs, given)
+
+
+def _all(lists: list[tuple[str, ...]] | None) -> tuple[str, ...] | None:
+    return None if lists is None else tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
 def parse_remote(text: str) -> dict[str, Any]:

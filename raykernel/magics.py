@@ -2,6 +2,7 @@
 
 %ray COMMAND ...            ray_magic/    a module for each command
 %%remote [-n CPUS] ...      remote_cell.py
+    %%task [-i A,B] [-o X] ...  task_cell.py, late_value.py; in the worker task_body.py
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from raykernel import ray_magic, remote_cell
-from raykernel.cell_options import REMOTE, parse_remote
+from raykernel import late_value, ray_magic, remote_cell, task_cell
+from raykernel.cell_options import REMOTE, TASK, parse_remote
 from raykernel.magic_options import choices, option_strings
 from raykernel.notebook import Notebook
+from raykernel.output import publisher
 
 _ATTRIBUTE = "_raykernel_notebook"
 
@@ -46,6 +48,7 @@ def _register(shell: Any, notebook: Notebook) -> None:
     completers: dict[str, Callable[[str], list[str]]] = {
         "%ray": lambda line: ray_magic.complete(notebook, line),
         "%%remote": lambda line: choices(REMOTE, line) or option_strings(REMOTE),
+        "%%task": lambda line: option_strings(TASK) + own_names(shell),
     }
     for word, find in completers.items():
         hook = _completer(find)
@@ -58,6 +61,12 @@ def _register(shell: Any, notebook: Notebook) -> None:
     shell.register_magics(magics)
     notebook.on_unload(lambda: shell.configurables.remove(magics))
     notebook.on_unload(lambda: shell.magics_manager.registry.pop("RayMagics"))
+
+
+def own_names(shell: Any) -> list[str]:
+    """The names that the user has set."""
+    hidden = getattr(shell, "user_ns_hidden", {})
+    return [n for n in shell.user_ns if not n.startswith("_") and n not in hidden]
 
 
 def _completer(find: Callable[[str], list[str]]) -> Callable[[Any, Any], list[str]]:
@@ -106,6 +115,23 @@ class RayMagics(Magics):
             running = self._notebook.cells.running()
             number = running.number if running is not None else 0
             remote_cell.run_directly(self.shell, number, cell, options)
+
+    @no_var_expand
+    @cell_magic
+    def task(self, line: str, cell: str) -> None:
+        __tracebackhide__ = True  # IPython shows the cell, and not these
+        notebook = self._notebook
+        submitted = task_cell.submit(self.shell, notebook.task_cells.plan(line, cell))
+        where = notebook.cells.current()
+        late_value.follow(submitted, where, publisher(self.shell, notebook.cells), notebook.cells)
+
+    task.__doc__ = (
+        f"{TASK.format_help().strip()}\n\n"
+        "Imports are done here too, and functions and classes that use nothing the cell computes\n"
+        "are defined here too; with -o only the names it lists change here. What the cell changes\n"
+        "in place is its own copy. The value of the last line is shown when it is done; an error\n"
+        "is raised where an output is used. Magics can't run in a task.\n"
+    )
 
     remote.__doc__ = (
         f"{REMOTE.format_help().strip()}\n\n"

@@ -28,6 +28,7 @@ from raykernel.runtime import context
 from raykernel.runtime import settings as session_settings
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.session import Home
+from raykernel.task_cell import TaskCells
 
 
 class Notebook:
@@ -45,6 +46,7 @@ class Notebook:
         self.release = Release(shell, self.cells)
         self.outputs = Outputs(shell)
         self.transformer = remote_cell.RemoteCellTransformer(parse_remote)
+        self.task_cells = TaskCells(shell, self._number)
         self.reporter: Reporter | None = None
         self._undo: list[Callable[[], object]] = []
 
@@ -73,6 +75,11 @@ class Notebook:
         self.on_unload(lambda: shell.input_transformers_cleanup.remove(remote_cell.magic_line))
         shell.ast_transformers.append(self.transformer)
         self.on_unload(lambda: shell.ast_transformers.remove(self.transformer))
+        # a bound method is made anew each time it is asked for: this is the one to take away again
+        shell.input_transformers_cleanup.insert(0, magic_line := self.task_cells.magic_line)
+        self.on_unload(lambda: shell.input_transformers_cleanup.remove(magic_line))
+        shell.ast_transformers.append(self.task_cells)
+        self.on_unload(lambda: shell.ast_transformers.remove(self.task_cells))
         shell.configurables.append(self.config)
         self.on_unload(lambda: shell.configurables.remove(self.config))
 
@@ -98,6 +105,10 @@ class Notebook:
         if running is not None and running.owner and not running.lasting:
             self._settle_down(running)
         self._session(running)
+
+    def _number(self) -> int:
+        running = self.cells.running()
+        return running.number if running is not None else 0
 
     def unload(self) -> None:
         self._session(None)

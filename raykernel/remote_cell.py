@@ -105,12 +105,12 @@ class RemoteCellTransformer(ast.NodeTransformer):
     def visit(self, node: ast.AST) -> Any:
         if not isinstance(node, ast.Module) or not node.body:
             return node
-        call = _magic_call(node.body[0])
-        if call is None:
+        call = magic_call(node.body[0])
+        if call is None or (call[0], call[2]) != ("remote", NO_BODY):
             return node
         body = ast.Module(node.body[1:], [])
         try:
-            options = self._parse(ast.literal_eval(call.args[1]))
+            options = self._parse(call[1])
             decorate(body, options)
         except UsageError as error:
             # Raised in here it would unregister this transformer: let the magic raise it.
@@ -185,16 +185,16 @@ def _helper_call(name: str, argument: ast.expr, place: ast.AST) -> ast.Call:
     return call
 
 
-def _magic_call(node: ast.stmt) -> ast.Call | None:
-    """The node's call if it is the one that `magic_line` writes."""
+def magic_call(node: ast.stmt) -> tuple[str, str, str] | None:
+    """The name, line and body of the call of a cell magic, None if it is no such call."""
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return None
     call = node.value
-    expected = "get_ipython().run_cell_magic"
-    if ast.unparse(call.func) != expected or len(call.args) != 3:
+    if ast.unparse(call.func) != "get_ipython().run_cell_magic" or len(call.args) != 3:
         return None
-    name, _, body = (arg.value if isinstance(arg, ast.Constant) else None for arg in call.args)
-    return call if name == "remote" and body == NO_BODY else None
+    texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+    name, line, body = [text for text in texts if isinstance(text, str)] + [""] * (3 - len(texts))
+    return name, line, body
 
 
 def run_directly(shell: Any, number: int, source: str, options: dict[str, Any]) -> None:

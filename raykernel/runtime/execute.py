@@ -14,13 +14,13 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import GeneratorType
 from typing import Any, NoReturn
 
 from . import context, failures
 from . import messages as m
-from .client import Client
+from .client import Client, RequestFailed
 from .context import Running
 from .ids import item_id, return_id
 from .serialize import deserialize, serialize
@@ -135,6 +135,8 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
         return [client.make_value(spec.id + b"\1\0\0\0", serialize(value))]
     if count == 0:
         return []
+    if type(value) is Parts:
+        return [_part(client, running, i, value) for i in range(len(value))]
     if count == m.DYNAMIC:
         running.keep = made = make_dynamic(_put_all(client, running, value))
         return [client.make_value(return_id(spec.id, 1), serialize(made))]
@@ -152,6 +154,37 @@ def results(client: Client, running: Running, value: Any) -> list[m.Value]:
     return [
         client.make_value(return_id(spec.id, i), serialize(part)) for i, part in enumerate(parts, 1)
     ]
+
+
+class Parts(list[Any]):
+    """A task's return values, at least two, each of which may fail by itself: by a `Failed` in its
+    place, or because it can't be sent. `names` are for what is said then."""
+
+    def __init__(self, values: Iterable[Any], names: Sequence[str]) -> None:
+        super().__init__(values)
+        self.names = names
+
+
+class Failed:
+    """Stands for a value that is an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _part(client: Client, running: Running, index: int, parts: Parts) -> m.Value:
+    value = parts[index]
+    object_id = return_id(running.spec.id, index + 1)
+    if isinstance(value, Failed):
+        error = value.error
+    else:
+        try:
+            return client.make_value(object_id, serialize(value))
+        except RequestFailed as full:
+            error = full
+        except Exception as reason:
+            error = TypeError(f"{parts.names[index]} can't leave its task: {reason}")
+    return m.Value(object_id, encode_one(failures.describe(running, error)), error=True)
 
 
 class Broken(Exception):
