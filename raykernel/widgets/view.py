@@ -25,13 +25,11 @@ A view that is shown before there is a session waits for one, and fills when it 
 
 Threads: the engine's IO thread only queues; everything else happens in `step`, on the view's pump,
 in the kernel's main thread at a cell's end, or where comm messages are handled, one at a time
-under `_turn`. What goes to the browser is held to `BYTES_PER_SECOND`: who sent a lot is silent for
-as long as it would take to send it at that rate.
+under `_turn`. What is told to the browser, and when, is follower.py's business.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -41,20 +39,16 @@ from uuid import uuid4
 import anywidget
 import traitlets
 
-from raykernel.runtime.events import EventBatch, LogLine
-
 from .comm import open_free
+from .follower import Follower
 from .pump import Pump, Step, ThreadPump
-from .subject import Subject, reply, style_table
+from .subject import Subject, style_table
 
 if TYPE_CHECKING:
     from raykernel.runtime.engines.base import Engine
 
 IDLE = 1.0  # seconds without live tasks after which work counts as ended
-SNAPSHOT_EVERY = 2.0  # seconds; in between, changes travel as deltas
 REFRESH_EVERY = 10.0  # seconds, for the static form behind a live view
-LOOKED_AT = 12.0  # seconds for which a browser's word that it shows the view holds
-BYTES_PER_SECOND = 150 * 1024
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -105,17 +99,16 @@ class LiveView(anywidget.AnyWidget):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(style_table=style_table(**(style or {})), view_id=uuid4().hex)
-        self._engine = engine
         self._cell = cell
         self._publish = publish
         self._make_pump = pump
         self._clock = clock
         self._pump: Pump | None = None
-        self._undo: list[Callable[[], None]] = []
         self._model = subject
-        self._queue: list[EventBatch] = []
-        self._lines: list[LogLine] = []
-        self._queued = threading.Lock()  # guards the two
+        self._follower = Follower(
+            subject, engine, cell, send=lambda message: self.send(message), snap=self._snap,
+            wake=self._wake,
+        )  # fmt: skip
         self._turn = threading.RLock()  # guards the model and what follows
         self._shown = False
         self._closed = False
@@ -124,12 +117,7 @@ class LiveView(anywidget.AnyWidget):
         self._put_at = 0.0
         self._answered = False  # a browser has drawn the widget
         self._in_place = False  # and draws it over the static form
-        self._looked_at = -1e9  # when a browser last said that it shows the view
-        self._polled_at = -1e9
         self._idle_since: float | None = None
-        self._sent_snapshot = 0.0
-        self._quiet_until = 0.0
-        self._behind = False  # changes that no message has told yet
         self._key = (subject.kind, "" if engine is None else engine.session, cell)
         self.on_msg(self._hear)
 
@@ -169,17 +157,17 @@ class LiveView(anywidget.AnyWidget):
         _open[self._key] = self
         self._shown = True
         try:
-            self._join()
+            self._follower.join()
         except BaseException:  # the session is gone: nothing was displayed yet
             self._shown = False
             self.close()
             raise
-        self._tell_all(self._clock())
+        self._follower.tell_all(self._clock())
         self._put("live", update=False)
         if shell is not None:
             shell.events.register("post_run_cell", self._cell_ended)
         self._pump = self._make_pump(self.step)
-        self._pump.wake()
+        self._wake()
 
     def _ipython_display_(self) -> None:
         self.show()
@@ -194,37 +182,36 @@ class LiveView(anywidget.AnyWidget):
         if not self._shown:
             self._recall()
         with self._turn:
-            self._take()
+            self._follower.take_in()
             return self._model.bundle()["text/plain"]
 
     def settle(self) -> None:
         """Put the static form into the output, whatever is going on."""
         with self._turn:
-            self._take()
+            self._follower.take_in()
             self._put("static")
 
     def follow(self, engine: Engine | None) -> None:
         """The session changed. A view of tasks belongs to the one it was filled from."""
-        if self._engine is engine:
+        if self._follower.engine is engine:
             return
-        if self._engine is not None and self._model.rests:
+        if self._follower.engine is not None and self._model.rests:
             self.close()
             return
         with self._turn:
-            self._leave()
-            self._engine = engine
+            self._follower.leave()
+            self._follower.engine = engine
             if engine is None:
                 self._model.poll(None)
-                self._tell_all(self._clock())
+                self._follower.tell_all(self._clock())
                 self._put(self._form or "live")
                 return
             _open.pop(self._key, None)
             self._key = (self._key[0], engine.session, self._cell)
             _open[self._key] = self
-            self._join()
-            self._tell_all(self._clock())
-        if self._pump is not None:
-            self._pump.wake()
+            self._follower.join()
+            self._follower.tell_all(self._clock())
+        self._wake()
 
     def close(self) -> None:
         """Settle for good and let go of the engine and the browser. Harmless when repeated."""
@@ -234,7 +221,7 @@ class LiveView(anywidget.AnyWidget):
             self._closed = True
             if _open.get(self._key) is self:
                 del _open[self._key]
-        self._leave()
+        self._follower.leave()
         if self._pump is not None:
             self._pump.stop()
         if self._shown:
@@ -251,124 +238,37 @@ class LiveView(anywidget.AnyWidget):
         with self._turn:
             if self._closed:
                 return None
-            behind = self.snapshot.get("version") != self._model.version
-            changed = self._take()
-            wait = self._poll(now)
-            if changed or self._behind:
-                self._tell(now)
-            elif behind and now - self._sent_snapshot >= SNAPSHOT_EVERY:
-                self._tell_all(now)  # for a page that missed the deltas
+            wait = self._follower.turn(now)
             if self._model.live or not self._model.rests:
                 self._idle_since = None
             elif self._idle_since is None:
                 self._idle_since = now
             rested = self._idle_since is not None and now - self._idle_since >= IDLE
             if rested:
-                if self.snapshot.get("version") != self._model.version:
-                    self._tell_all(now)
+                if self._follower.snapped != self._model.version:
+                    self._follower.tell_all(now)
                 if self._form != "static" or self._drawn != self._model.version:
                     self._put("static")
-                return wait
+                return wait if self._model.poll_every else None
             if self._in_place:
                 stale = self._drawn != self._model.version
                 if self._form != "static" or (stale and now - self._put_at >= REFRESH_EVERY):
                     self._put("static")
             elif self._form == "static" and self._answered and self._drawn != self._model.version:
                 self._put("live")
-            if self._behind:
-                wait = min(self._quiet_until - now, 1.0 if wait is None else wait)
             again = IDLE if self._idle_since is None else IDLE - (now - self._idle_since)
             return again if wait is None else min(again, wait)
 
-    def _poll(self, now: float) -> float | None:
-        """Ask the engine, while somebody looks; seconds until it is time again."""
-        every = self._model.poll_every
-        if not every or self._engine is None or now - self._looked_at > LOOKED_AT:
-            return None
-        if now - self._polled_at >= every:
-            self._polled_at = now
-            try:
-                self._behind |= self._model.poll(self._engine)
-            except Exception:  # whatever an engine raises once its session has ended
-                return None
-        return max(0.05, self._polled_at + every - now)
-
-    def _join(self) -> None:
-        """Subscribe, and ask for what there is."""
-        engine = self._engine
-        if engine is None:
-            return
-        self._undo.append(engine.subscribe(self._receive, self._cell))
-        if self._model.listens:
-            self._undo.append(engine.on_log(self._receive_line))
-        self._recall()
-
-    def _leave(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    def _receive(self, batch: EventBatch) -> None:
-        """On the engine's IO thread."""
-        with self._queued:
-            self._queue.append(batch)
+    def _wake(self) -> None:
         if self._pump is not None:
             self._pump.wake()
 
-    def _receive_line(self, line: LogLine) -> None:
-        """On the engine's IO thread."""
-        with self._queued:
-            self._lines.append(line)
-        if self._pump is not None:
-            self._pump.wake()
-
-    def _take(self) -> bool:
-        """Fold in the queued batches."""
-        with self._queued:
-            batches, self._queue = self._queue, []
-            lines, self._lines = self._lines, []
-        changed = False
-        for batch in batches:
-            changed |= self._model.apply(batch)
-        if lines:
-            changed |= self._model.hear(lines)
-        return changed
-
-    def _recall(self) -> bool:
-        """Ask for all tasks there are: those that ended before, or that fell out of the feed."""
-        if self._engine is None:
-            return False
-        tasks = self._engine.query("tasks", cell=self._cell)
-        with self._turn:
-            changed = self._take()
-            changed |= self._model.merge(tasks)
-            if self._model.poll_every:
-                changed |= self._model.poll(self._engine)
-            return changed
-
-    def _tell(self, now: float) -> None:
-        """Send the browser what changed: as a delta, or once in a while as a whole."""
-        if now < self._quiet_until:
-            self._behind = True
-            return
-        overdue = now - self._sent_snapshot >= SNAPSHOT_EVERY
-        delta = None if overdue or not self._model.live else self._model.delta()
-        if delta is None:
-            self._tell_all(now)
-        else:
-            self._behind = False
-            self._spend(now, delta)
-            self.send(delta)
-
-    def _tell_all(self, now: float) -> None:
-        self._sent_snapshot = now
-        self._behind = False
-        snapshot = self._model.snapshot()
-        self._spend(now, snapshot)
+    def _snap(self, snapshot: dict[str, Any]) -> None:
         self.snapshot = snapshot
 
-    def _spend(self, now: float, message: dict[str, Any]) -> None:
-        size = len(json.dumps(message, separators=(",", ":")))
-        self._quiet_until = now + size / BYTES_PER_SECOND
+    def _recall(self) -> bool:
+        with self._turn:
+            return self._follower.recall()
 
     def _bundle(self, form: str) -> dict[str, Any]:
         data: dict[str, Any] = dict(self._model.bundle("" if self._closed else self.view_id))
@@ -389,21 +289,16 @@ class LiveView(anywidget.AnyWidget):
         if content.get("hello"):
             self._answered = True
             self._in_place = self._in_place or content["hello"] == "in place"
-        if content.get("seen") or content.get("hello"):
-            self._looked_at = self._clock()
-        if content.get("ask"):
-            with self._turn:
-                told = reply(self._model, content, self._engine)
-                self._behind |= self._drawn != self._model.version
-                self._polled_at = -1e9  # what was done should show at once
-            self.send(told)
-        if self._pump is not None:
-            self._pump.wake()
+        with self._turn:
+            self._follower.looked_at(self._clock())
+            if content.get("ask"):
+                self._follower.answer(content)
+        self._wake()
 
     def _cell_ended(self, _result: Any = None) -> None:
         """In the kernel's main thread after a cell, while its output is still being recorded."""
         with self._turn:
-            self._take()
+            self._follower.take_in()
             live = self._model.live
         if live:
             # The feed lags a tenth of a second; the cell's own tasks have ended by now.
@@ -414,8 +309,8 @@ class LiveView(anywidget.AnyWidget):
         with self._turn:
             if self._closed or (self._drawn == self._model.version and self._form == "static"):
                 return
-            if self._model.version != self.snapshot.get("version"):
-                self._tell_all(self._clock())
+            if self._model.version != self._follower.snapped:
+                self._follower.tell_all(self._clock())
             if not self._answered or not (self._model.live or not self._model.rests):
                 self._put("static")
 

@@ -11,9 +11,10 @@ import pytest
 from raykernel.runtime.engines.fake import FakeEngine
 from raykernel.runtime.events import FAILED, FINISHED, RUNNING, TaskInfo
 from raykernel.widgets import modules, view
+from raykernel.widgets.follower import SNAPSHOT_EVERY
 from raykernel.widgets.graph import GraphView
 from raykernel.widgets.pump import Step
-from raykernel.widgets.view import IDLE, REFRESH_EVERY, SNAPSHOT_EVERY, WIDGET
+from raykernel.widgets.view import IDLE, REFRESH_EVERY, WIDGET
 
 STATIC = {"image/svg+xml", "text/html", "text/plain"}
 
@@ -270,11 +271,11 @@ def test_what_is_sent_is_bounded(desk: Desk) -> None:
             desk.engine.put_task(TaskInfo(f"{n}.{m}", f"function {m}", state=FINISHED))
         desk.engine.put_task(TaskInfo("runs", "runs", state=RUNNING))
         desk.engine.flush()
-        before = desk.view._sent_snapshot
+        before = desk.view.snapshot["version"]
         desk.at(n / 10)
         sizes += [len(json.dumps(message)) for message in desk.sent]
         desk.sent.clear()
-        if desk.view._sent_snapshot != before:
+        if desk.view.snapshot["version"] != before:
             sizes.append(len(json.dumps(desk.view.snapshot)))
     assert sum(sizes) / 10 <= 200 * 1024
 

@@ -1,0 +1,180 @@
+"""Keeps a subject up to date with its engine, and its viewers with the subject.
+
+    engine's IO thread --queues--> take_in --> subject --> tell --> `send` a delta, `snap` a whole
+
+Used by a notebook's view (view.py) and by a page of the dashboard, which differ in where the
+messages go. What goes out is held to `BYTES_PER_SECOND`: after a message nothing is sent for as
+long as it would take to send it at that rate; changes gather meanwhile.
+
+Threads: the engine's IO thread only queues. Everything else is called under the owner's lock.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from raykernel.runtime.events import EventBatch, LogLine
+
+from .subject import Subject, reply
+
+if TYPE_CHECKING:
+    from raykernel.runtime.engines.base import Engine
+
+SNAPSHOT_EVERY = 2.0  # seconds; in between, changes travel as deltas
+SNAPSHOT_SHARE = 15 * 1024  # bytes a second that snapshots may take by themselves
+LOOKED_AT = 12.0  # seconds for which a browser's word that it shows the view holds
+BYTES_PER_SECOND = 150 * 1024
+
+
+class Follower:
+    """`wake` is called when there is something to take in, from any thread."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        engine: Engine | None,
+        cell: str,
+        *,
+        send: Callable[[dict[str, Any]], object],
+        snap: Callable[[dict[str, Any]], object],
+        wake: Callable[[], object],
+    ) -> None:
+        self.subject = subject
+        self.engine = engine
+        self._cell = cell
+        self._send = send
+        self._snap = snap
+        self._wake = wake
+        self._undo: list[Callable[[], None]] = []
+        self._queued = threading.Lock()  # guards the two below
+        self._batches: list[EventBatch] = []
+        self._lines: list[LogLine] = []
+        self._looked_at = -1e9
+        self._polled_at = -1e9
+        self._next_snapshot = 0.0
+        self._quiet_until = 0.0
+        self.snapped = -1  # the version of the last whole that was sent
+        self.behind = False  # changes that no message has told yet
+
+    # -- the engine ----------------------------------------------------------------------------
+
+    def join(self) -> None:
+        """Subscribe, and ask for what there is. Raises what the engine raises."""
+        engine = self.engine
+        if engine is None:
+            return
+        self._undo.append(engine.subscribe(self._receive, self._cell))
+        if self.subject.listens:
+            self._undo.append(engine.on_log(self._receive_line))
+        self.recall()
+
+    def leave(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def recall(self) -> bool:
+        """Ask for all tasks there are: those that ended before, or that fell out of the feed."""
+        if self.engine is None:
+            return False
+        tasks = self.engine.query("tasks", cell=self._cell)
+        changed = self.take_in()
+        changed |= self.subject.merge(tasks)
+        if self.subject.poll_every:
+            changed |= self.subject.poll(self.engine)
+        return changed
+
+    def _receive(self, batch: EventBatch) -> None:
+        """On the engine's IO thread."""
+        with self._queued:
+            self._batches.append(batch)
+        self._wake()
+
+    def _receive_line(self, line: LogLine) -> None:
+        """On the engine's IO thread."""
+        with self._queued:
+            self._lines.append(line)
+        self._wake()
+
+    def take_in(self) -> bool:
+        """Fold in what is queued; whether something is different."""
+        with self._queued:
+            batches, self._batches = self._batches, []
+            lines, self._lines = self._lines, []
+        changed = False
+        for batch in batches:
+            changed |= self.subject.apply(batch)
+        if lines:
+            changed |= self.subject.hear(lines)
+        return changed
+
+    # -- the viewers ---------------------------------------------------------------------------
+
+    def looked_at(self, now: float) -> None:
+        """Somebody looks: what is polled is polled for a while."""
+        self._looked_at = now
+
+    def answer(self, question: dict[str, Any]) -> None:
+        before = self.subject.version
+        self._send(reply(self.subject, question, self.engine))
+        self.behind |= self.subject.version != before
+        self._polled_at = -1e9  # what was done should show at once
+
+    def turn(self, now: float) -> float | None:
+        """Take in, poll and tell. Returns the seconds until the next turn is due, None for only
+        after new events."""
+        behind = self.snapped != self.subject.version
+        changed = self.take_in()
+        wait = self._poll(now)
+        if changed or self.behind:
+            self.tell(now)
+        elif behind and now >= self._next_snapshot and now >= self._quiet_until:
+            self.tell_all(now)  # for a page that missed the deltas
+        if self.behind:
+            quiet = max(0.01, self._quiet_until - now)
+            wait = quiet if wait is None else min(wait, quiet)
+        elif self.snapped != self.subject.version:
+            rest = max(0.05, self._next_snapshot - now)
+            wait = rest if wait is None else min(wait, rest)
+        return wait
+
+    def _poll(self, now: float) -> float | None:
+        every = self.subject.poll_every
+        if not every or self.engine is None or now - self._looked_at > LOOKED_AT:
+            return None
+        if now - self._polled_at >= every:
+            self._polled_at = now
+            try:
+                self.behind |= self.subject.poll(self.engine)
+            except Exception:  # whatever an engine raises once its session has ended
+                return None
+        return max(0.05, self._polled_at + every - now)
+
+    def tell(self, now: float) -> None:
+        """Send what changed: as a delta, or once in a while as a whole."""
+        if now < self._quiet_until:
+            self.behind = True
+            return
+        overdue = now >= self._next_snapshot
+        delta = None if overdue or not self.subject.live else self.subject.delta()
+        if delta is None:
+            self.tell_all(now)
+            return
+        self.behind = False
+        self._spend(now, delta)
+        self._send(delta)
+
+    def tell_all(self, now: float) -> None:
+        snapshot = self.subject.snapshot()
+        self.behind = False
+        self.snapped = self.subject.version
+        size = self._spend(now, snapshot)
+        self._next_snapshot = now + max(SNAPSHOT_EVERY, size / SNAPSHOT_SHARE)
+        self._snap(snapshot)
+
+    def _spend(self, now: float, message: dict[str, Any]) -> int:
+        size = len(json.dumps(message, separators=(",", ":")))
+        self._quiet_until = now + size / BYTES_PER_SECOND
+        return size
