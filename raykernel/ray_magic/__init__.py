@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 
 from raykernel.magic_options import option_strings, parse
 
-from . import debug, graph, logs, memory, session, timeline
+from . import debug, graph, logs, memory, reload, session, timeline
 from .command import Command
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "complete", "run", "usage"]
 #: By name, in the order in which help shows them.
 COMMANDS: dict[str, Command] = {
     command.name: command
-    for module in (session, graph, logs, debug, memory, timeline)
+    for module in (session, graph, logs, debug, memory, timeline, reload)
     for command in module.COMMANDS
 }
 

@@ -65,6 +65,10 @@ class Functions:
     def learn(self, key: bytes, code: bytes) -> None:
         self._code[key] = code
 
+    def load_again(self) -> None:
+        """What was loaded may hold things of modules that are other ones now."""
+        self._loaded.clear()
+
     def get(self, key: bytes, what: str) -> Any:
         """The function. Raises RuntimeError if it can't be loaded here."""
         loaded = self._loaded.get(key)

@@ -318,11 +318,18 @@ class Bars(Message, frozen=True, tag=40):
     bars: list[BarInfo]
 
 
+class ReloadModules(Message, frozen=True, tag=46):
+    """These modules were edited: every worker but actors takes them anew, those to come too."""
+
+    names: list[str]
+
+
 ToHead = (
     Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
     | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
     | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
     | ActorExited | CreateGroup | RemoveGroup | Bars | Resize
+    | ReloadModules
 )  # fmt: skip
 
 
@@ -405,9 +412,15 @@ class BarsMoved(Message, frozen=True, tag=40):
     bars: list[BarInfo]
 
 
+class Reload(Message, frozen=True, tag=46):
+    """Before the next task, take these modules anew if they are imported."""
+
+    names: list[str]
+
+
 ToClient = (
     Welcome | Objects | Reply | RunTask | CancelTask | Recall | Exit | Events | Logs | Warn
-    | StreamConsumed | StopStream | BarsMoved
+    | StreamConsumed | StopStream | BarsMoved | Reload
 )  # fmt: skip
 
 

@@ -98,6 +98,7 @@ class Scheduler:
         self._failing: deque[tuple[Task, m.ErrorRecord]] = deque()
         self._unheld: deque[bytes] = deque()  # actors whose last handle is gone
         self._deadlines: dict[bytes, Task] = {}  # tasks to be ended when their time is up
+        self._reloaded: dict[str, None] = {}  # modules edited since the session began
         self._feasible: set[str] = set()  # requests that were looked at
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.TaskSpec: self._submit,
@@ -125,6 +126,7 @@ class Scheduler:
             m.DropStream: self.streams.drop,
             m.Wrote: self._wrote,
             m.Bars: self._bars_moved,
+            m.ReloadModules: self._reload,
             m.CreateGroup: self._create_group,
             m.RemoveGroup: self._remove_group,
             m.Shutdown: lambda c, msg: self.out.append(Stop("shutdown was asked for")),
@@ -161,6 +163,8 @@ class Scheduler:
                 for _ in range(self._prestart):
                     self.dispatcher.start()
         self.out.append(Send(hello.id, self.welcome))
+        if hello.role == "worker" and self._reloaded:
+            self.out.append(Send(hello.id, m.Reload(list(self._reloaded))))
         return self._settle_turn()
 
     def disconnected(self, client_id: bytes) -> list[Instruction]:
@@ -844,6 +848,12 @@ class Scheduler:
         lines = [LogLine(*whose, str(worker.pid), stream, text) for stream, text in texts.items()]
         self._wrote(worker, m.Wrote(lines))
         return self._settle_turn()
+
+    def _reload(self, client: Client, message: m.ReloadModules) -> None:
+        self._reloaded.update(dict.fromkeys(message.names))
+        for worker in self.dispatcher.workers.values():
+            if worker.connected and worker.actor is None:
+                self.out.append(Send(worker.id, m.Reload(message.names)))
 
     # -- questions -----------------------------------------------------------------------------
 

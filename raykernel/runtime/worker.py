@@ -35,6 +35,7 @@ from .concurrency import Concurrent, make_concurrent
 from .context import Running
 from .dispatch import POKE
 from .guard import Guard
+from .reloading import reload_modules
 from .settings import Settings
 from .taskio import Outbox, TaskStream, line_buffer_c
 
@@ -63,6 +64,7 @@ class Worker:
     def __init__(self, settings: Settings, worker_id: bytes) -> None:
         self.inbox: deque[m.RunTask] = deque()
         self.functions = execute.Functions()
+        self.reloads: list[str] = []  # modules that were edited
         self.running: Running | None = None
         self.in_user_code = False
         self.cancelled = b""  # the running task, if somebody asked for its end
@@ -140,6 +142,8 @@ class Worker:
                 self.inbox.append(message)
         elif kind is m.CancelTask:
             self._cancel(message.task, message.interrupt)
+        elif kind is m.Reload:
+            self.reloads += message.names
         elif kind is m.Recall:
             self._recall()
         elif kind is m.StreamConsumed:
@@ -262,6 +266,8 @@ class Worker:
         try:
             try:
                 self.in_user_code = True
+                if self.reloads:
+                    self._reload()
                 args, kwargs = running.call = execute.arguments(client, spec, message.values)
                 if message.values:
                     running.called = time.time()
@@ -384,6 +390,13 @@ class Worker:
                     client.pump(seen, 0.05 if cap else None)  # another stream's end tells nobody
 
         return wait
+
+    def _reload(self) -> None:
+        """Take edited modules anew, before a task. Raises what their code raises."""
+        if self.instance is None:  # an actor keeps what it has
+            reload_modules(name for name in dict.fromkeys(self.reloads) if name in sys.modules)
+            self.functions.load_again()
+        self.reloads.clear()
 
     # -- actors --------------------------------------------------------------------------------
 

@@ -75,6 +75,10 @@ class Engine(Protocol):
         """
         ...
 
+    def reload(self, modules: list[str]) -> None:
+        """Have workers take these modules anew before their next task; actors keep theirs."""
+        ...
+
     def kill_actor(self, actor: str) -> None:
         """End an actor (its hex id) at once and for good; harmless if it is dead."""
         ...

@@ -25,6 +25,7 @@ class FakeEngine:
         self.time = 1_000_000.0
         self.tasks: dict[str, TaskInfo] = {}
         self.cancelled_cells: list[str] = []
+        self.reloaded: list[str] = []
         self.answers: dict[str, Any] = {
             "nodes": [],
             "actors": [],
@@ -98,6 +99,9 @@ class FakeEngine:
 
     def on_submit(self, hook: Callable[[str], None] | None) -> None:
         self._hook = hook
+
+    def reload(self, modules: list[str]) -> None:
+        self.reloaded += modules
 
     def cancel_cell(self, cell: str) -> int:
         self.cancelled_cells.append(cell)

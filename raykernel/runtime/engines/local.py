@@ -131,6 +131,10 @@ class LocalEngine:
 
         return end
 
+    def reload(self, modules: list[str]) -> None:
+        self.client.queue(m.ReloadModules(modules))
+        self.client.flush()
+
     def move_bars(self, bars: list[BarInfo]) -> None:
         """Bars of this process moved: let all drivers know."""
         if not self.client.closed:
