@@ -1,4 +1,4 @@
-"""The command line: `raykernel demo | lab | bench | install | sessions | stop`.
+"""The command line: `raykernel demo | lab | bench | dashboard | install | sessions | stop`.
 
 Only the options are declared here. What a command does is imported when it runs, so that
 `raykernel --help` answers at once. A command returns its exit code, or raises `CommandError` with
@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(_command(commands, "demo", _demo, "learn house prices in a notebook, start to end"))
     _add_lab(_command(commands, "lab", _lab, "open the teaching notebooks in JupyterLab"))
     _add_bench(_command(commands, "bench", _bench, "measure the core operations' speed"))
+    _add_dashboard(
+        _command(commands, "dashboard", _dashboard, "show a session's live views in the browser")
+    )
     _add_install(
         _command(commands, "install", _install, "add the kernel with raykernel loaded to Jupyter")
     )
@@ -105,6 +108,25 @@ def _add_lab(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument(
         "jupyter", nargs="*", metavar="-- OPTION", help="options for JupyterLab itself, after --"
+    )
+
+
+def _add_dashboard(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serve a session's cluster panel, timeline and graph, live, as a page on this machine. The "
+        "address it prints holds a token; nobody gets in without it."
+    )
+    parser.add_argument("--session", metavar="NAME", help="default: the only one that runs")
+    parser.add_argument(
+        "--port", type=int, default=8265, metavar="PORT", help="default 8265; 0 for any free one"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a name under which a proxy may serve the page; may be given again",
     )
 
 
@@ -196,6 +218,12 @@ def _lab(options: argparse.Namespace) -> int:
     from raykernel.commands import lab
 
     return lab.run(options)
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from raykernel.commands import dashboard
+
+    return dashboard.run(options)
 
 
 def _bench(options: argparse.Namespace) -> int:

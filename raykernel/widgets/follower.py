@@ -80,8 +80,14 @@ class Follower:
         if self.engine is None:
             return False
         tasks = self.engine.query("tasks", cell=self._cell)
-        changed = self.take_in()
-        changed |= self.subject.merge(tasks)
+        # The list first: it has the inputs of the live tasks that the first batch consists of.
+        changed = self.subject.merge(tasks)
+        with self._queued:
+            batches, self._batches = self._batches, []
+        for batch in batches:
+            changed |= self.subject.merge(batch.tasks)
+            changed |= self.subject.apply(EventBatch([], batch.time))
+        changed |= self.take_in()
         if self.subject.poll_every:
             changed |= self.subject.poll(self.engine)
         return changed

@@ -292,3 +292,10 @@ def test_before_a_session_the_view_waits_and_fills_when_one_starts() -> None:
     view.session_changed(None)
     assert desk.forms() == ["live", "static"]
     assert view._open == {}
+
+
+def test_a_view_that_comes_late_sees_the_inputs_of_what_runs(desk: Desk) -> None:
+    desk.task("l1", FINISHED, submitted=1.0)
+    desk.task("t1", RUNNING, submitted=2.0, deps=["l1"])
+    desk.view.show()
+    assert [edge[:2] for edge in desk.view.snapshot["edges"]] == [[0, 1]]

@@ -317,6 +317,19 @@ def join(info: SessionInfo, namespace: str, owner: bool) -> LocalEngine:
     return engine
 
 
+def watch(info: SessionInfo) -> LocalEngine:
+    """Connect to a session to look at it: it neither lives on for it nor sends it task output.
+
+    Raises session.SessionError if it has ended.
+    """
+    if not info.alive:
+        raise SessionError(f"session {info.name} has ended")
+    try:
+        return connect(info.path, "", None, info, False, "control")
+    except (OSError, ConnectionLost):
+        raise SessionError(f"session {info.name} has just ended") from None
+
+
 def _launch(settings: Settings) -> subprocess.Popen[bytes]:
     ready_r, ready_w = os.pipe()
     log = Path(settings.folder) / "logs" / "head.log"
@@ -356,6 +369,7 @@ def connect(
     process: subprocess.Popen[bytes] | None,
     info: SessionInfo | None = None,
     owner: bool = True,
+    role: str = "driver",
 ) -> LocalEngine:
     engine: LocalEngine | None = None
 
@@ -364,7 +378,7 @@ def connect(
             engine.hear(message)
 
     client = Client(
-        os.path.join(folder, "head.sock"), "driver", os.urandom(16), os.getpid(), namespace,
+        os.path.join(folder, "head.sock"), role, os.urandom(16), os.getpid(), namespace,
         on_message=hear,
     )  # fmt: skip
     engine = LocalEngine(client, process, info, owner)

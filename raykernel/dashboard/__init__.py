@@ -1,0 +1,1 @@
+"""The dashboard: the notebook's live views as a page of its own, for people outside a notebook."""
