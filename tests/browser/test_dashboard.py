@@ -1,4 +1,4 @@
-"""`raykernel dashboard` on a real session, in a real browser: live, with buttons that act, guarded."""
+"""`raykernel dashboard` on a real session, in a real browser: live, acting, guarded."""
 
 from __future__ import annotations
 
