@@ -53,8 +53,10 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
     assert ray.get(counter.add.remote()) == 1
     waiting = [wait.remote() for _ in range(5)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "raykernel", "dashboard", "--session", session]
-        + ["--port", "0", "--no-browser"],
+        [
+            *(sys.executable, "-m", "raykernel", "dashboard", "--session", session),
+            *("--port", "0", "--no-browser"),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

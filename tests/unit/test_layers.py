@@ -269,7 +269,8 @@ def test_only_the_ray_engine_imports_ray_and_only_when_used() -> None:
 def test_nothing_is_imported_that_is_not_declared() -> None:
     declared = {
         *("anywidget", "cloudpickle", "ipykernel", "IPython", "ipywidgets", "matplotlib"),
-        *("msgspec", "numpy", "psutil", "pyarrow", "traitlets", "typing_extensions", "zmq"),
+        *("msgspec", "numpy", "psutil", "pyarrow", "tornado", "traitlets", "zmq"),
+        "typing_extensions",
     }
     # Of the extras: imported when used, or by modules which the command line imports when used.
     optional = {
