@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,7 @@ def error_of(k: Kernel, code: str) -> str:
     """The traceback of a cell that fails."""
     error = k.finish(k.send(code))
     assert error is not None, f"the cell did not fail:\n{code}"
-    return "\n".join(error["traceback"])
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
 
 
 def stderr_of(k: Kernel, code: str) -> str:
@@ -267,11 +268,10 @@ keeps = Keeps.remote()"""
     ask = "[f(), *ray.get([by_module.remote(), by_name.remote(), keeps.ask.remote()])]"
     assert k.value(k.run(ask)) == "[1, 1, 1, 1]"
     cell = k.run("Path('edited.py').write_text('def f(): return 2')\n%ray reload edited")
-    assert "Reloaded edited" in k.text(cell)
+    k.until(lambda: "Reloaded edited" in k.text(cell))
     assert "actor" in k.text(cell)
     assert k.value(k.run(ask)) == "[2, 2, 2, 1]"
     k.run("keeps = Keeps.remote()")
     assert k.value(k.run(ask)) == "[2, 2, 2, 2]"
     k.run("Path('edited.py').write_text('def f(: return 2')")
     assert "SyntaxError" in error_of(k, "%ray reload edited")
-    assert k.value(k.run(ask)) == "[2, 2, 2, 2]"
