@@ -1,16 +1,21 @@
 """Who owns which bytes of the arena. Sans-IO, used by the head alone.
 
-First fit by address over a sorted list of free ranges, neighbours merged, in units of a page.
-Freed ranges stay *warm* (their pages exist and are quicker to write) up to a limit; `cold` names
-what should be given back to the machine beyond it. Ranges number in the tens or hundreds: a list
-with bisection is quicker than a tree.
+Blocks are whole pages. Free memory is *warm* (its pages exist, and are quicker to write than fresh
+ones) or *cold* (they don't, and it takes no memory of the machine's); both are sets of ranges whose
+neighbours merge. What is freed is warm. Beyond a limit the warm range that was touched longest ago
+is given back to the machine and is cold again: so memory that was once in use doesn't stay taken,
+however its ranges have merged since.
+
+    allocate   a warm range, unless it is far larger than what is asked for; then cold ones; then
+               any warm one; then what is partly both
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from .ranges import Ranges
 
 PAGE = 4096
+_WASTE = 4  # a warm range this many times larger than what is asked for is better left whole
 
 
 class Allocator:
@@ -20,74 +25,72 @@ class Allocator:
         self.capacity = capacity - capacity % PAGE
         self.keep_warm = keep_warm
         self.used = 0
-        self._starts = [0]
-        self._sizes = [self.capacity]
+        self._cold = Ranges()
+        self._warm = Ranges()
         self._blocks: dict[int, int] = {}
-        self._warm: dict[int, int] = {}  # freed blocks with pages, oldest first
+        self._stamp = 0
+        if self.capacity:
+            self._cold.add(0, self.capacity)
+
+    @property
+    def warm(self) -> int:
+        """Bytes of free memory whose pages exist."""
+        return self._warm.total
+
+    def size_of(self, offset: int) -> int:
+        """The whole size of a block."""
+        return self._blocks[offset]
 
     def allocate(self, size: int) -> int | None:
         """The offset of a free range of at least `size` bytes, or None if there is none."""
-        need = max(PAGE, -(-size // PAGE) * PAGE)
-        offset = self._reuse(need)
-        if offset is None:
-            offset = self._first_fit(need)
+        need = pages(size)
+        if need > self.capacity - self.used:
+            return None
+        best = self._warm.best(need)
+        if best is not None and best[0] <= _WASTE * need:
+            offset: int | None = best[1]
+        else:
+            offset = self._cold.first(need)
+            if offset is None and best is not None:
+                offset = best[1]
+            elif offset is None:
+                offset = self._across(need)
         if offset is None:
             return None
+        self._warm.cut(offset, need)
+        self._cold.cut(offset, need)
         self._blocks[offset] = need
         self.used += need
         return offset
+
+    def _across(self, need: int) -> int | None:
+        """A place where warm and cold ranges lie side by side."""
+        free = Ranges()
+        for ranges in (self._warm, self._cold):
+            for start, size in ranges:
+                free.add(start, size)
+        return free.first(need)
 
     def free(self, offset: int) -> list[tuple[int, int]]:
         """Take a block back; returns the (offset, size) ranges whose pages should be discarded."""
         size = self._blocks.pop(offset)
         self.used -= size
-        self._warm[offset] = size
+        self._stamp += 1
+        self._warm.add(offset, size, self._stamp)
+        return self.cool(self.keep_warm)
+
+    def cool(self, keep: int) -> list[tuple[int, int]]:
+        """Keep no more than `keep` bytes warm; the ranges whose pages should be discarded."""
         cold = []
-        while sum(self._warm.values()) > self.keep_warm:
-            start = next(iter(self._warm))
-            length = self._warm.pop(start)
-            self._insert(start, length)
-            cold.append((start, length))
+        while self._warm.total > keep:
+            start, size = self._warm.oldest()
+            size = min(size, -(-(self._warm.total - keep) // PAGE) * PAGE)
+            self._warm.cut(start, size)
+            self._cold.add(start, size)
+            cold.append((start, size))
         return cold
 
-    def _reuse(self, need: int) -> int | None:
-        """A warm block that fits without wasting more than a quarter; the rest is cut off."""
-        best = min(
-            ((s, o) for o, s in self._warm.items() if need <= s <= need + need // 4),
-            default=None,
-        )
-        if best is None:
-            return None
-        size, offset = best
-        del self._warm[offset]
-        if size > need:
-            self._warm[offset + need] = size - need
-        return offset
 
-    def _first_fit(self, need: int) -> int | None:
-        for attempt in (0, 1):
-            for i, size in enumerate(self._sizes):
-                if size >= need:
-                    start = self._starts[i]
-                    if size == need:
-                        del self._starts[i], self._sizes[i]
-                    else:
-                        self._starts[i] += need
-                        self._sizes[i] -= need
-                    return start
-            if attempt == 0:  # warm blocks are free memory too: merge them and look again
-                for start, size in self._warm.items():
-                    self._insert(start, size)
-                self._warm.clear()
-        return None
-
-    def _insert(self, start: int, size: int) -> None:
-        i = bisect_left(self._starts, start)
-        if i < len(self._starts) and start + size == self._starts[i]:
-            size += self._sizes[i]
-            del self._starts[i], self._sizes[i]
-        if i and self._starts[i - 1] + self._sizes[i - 1] == start:
-            self._sizes[i - 1] += size
-        else:
-            self._starts.insert(i, start)
-            self._sizes.insert(i, size)
+def pages(size: int) -> int:
+    """The size of the block that holds `size` bytes."""
+    return max(PAGE, -(-size // PAGE) * PAGE)

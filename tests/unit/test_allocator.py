@@ -62,10 +62,32 @@ def test_warm_blocks_are_memory_too():
     assert allocator.allocate(4 * PAGE) == 0
 
 
+def test_a_block_may_be_warm_in_parts():
+    allocator = Allocator(4 * PAGE, 4 * PAGE)
+    block = allocator.allocate(2 * PAGE)
+    assert block is not None
+    allocator.free(block)
+    assert allocator.allocate(3 * PAGE) == 0
+    assert allocator.warm == 0
+
+
 def test_the_oldest_goes_cold_first():
     allocator = Allocator(PAGES * PAGE, 2 * PAGE)
-    blocks = [allocator.allocate(PAGE) for _ in range(3)]
-    assert [allocator.free(b) for b in blocks if b is not None] == [[], [], [(0, PAGE)]]
+    blocks = [allocator.allocate(PAGE) for _ in range(6)]
+    apart = [blocks[4], blocks[0], blocks[2]]
+    assert [allocator.free(b) for b in apart if b is not None] == [[], [], [(4 * PAGE, PAGE)]]
+
+
+def test_memory_that_was_full_once_is_given_back_however_it_merged():
+    allocator = Allocator(PAGES * PAGE, 4 * PAGE)
+    blocks = [allocator.allocate(PAGE) for _ in range(PAGES)]
+    cold = [r for b in blocks[::2] + blocks[1::2] if b is not None for r in allocator.free(b)]
+    assert allocator.warm == 4 * PAGE
+    assert sum(size for _, size in cold) == (PAGES - 4) * PAGE
+    everything = allocator.allocate(PAGES * PAGE)
+    assert everything == 0
+    assert sum(size for _, size in allocator.free(0)) == (PAGES - 4) * PAGE
+    assert allocator.warm == 4 * PAGE
 
 
 def test_freeing_what_is_free_is_an_error():
@@ -115,6 +137,7 @@ def test_any_use(keep_warm: int, steps: list[tuple[str, int]]):
                 owner[page] = offset
             blocks[offset] = need
         assert allocator.used == sum(blocks.values())
+        assert allocator.warm <= keep_warm * PAGE
     for offset in list(blocks):
         give_back(offset)
     assert allocator.used == 0
