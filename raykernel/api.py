@@ -112,6 +112,7 @@ def init(
     ignore_reinit_error: bool = False,
     log_to_driver: bool = True,
     runtime_env: Mapping[str, Any] | None = None,
+    object_spilling_directory: str | None = None,
     name: str | None = None,
     session_ttl: float | None = None,
     **others: Any,
@@ -122,12 +123,16 @@ def init(
     "address") connects to it, as one more driver. "local" always starts one. Without it a notebook
     whose session has outlived its kernel comes back to that; all others start one.
 
-    `object_store_memory` is in bytes (default: 30 % of the machine's memory), `name` the session's
-    name, `session_ttl` the seconds it outlives its last driver (default 0; in a notebook with the
-    extension loaded, what that is configured to). Raises RuntimeError if a session runs already
-    (unless `ignore_reinit_error`) or a keyword is not known, ConnectionError if there is none at
-    `address` or it can't be used, ValueError for options of a session to be started beside an
-    `address`. Options of Ray that make no sense on one machine's engine (the dashboard's, the
+    `object_store_memory` is in bytes (default: 30 % of the machine's memory). Objects beyond it go
+    to files, in the session's folder or in `object_spilling_directory`; that they don't is said as
+    for Ray, by `_system_config={"automatic_object_spilling_enabled": False}`. `name` is the
+    session's name, `session_ttl` the seconds it outlives its last driver (default 0; in a notebook
+    with the extension loaded, what that is configured to).
+
+    Raises RuntimeError if a session runs already (unless `ignore_reinit_error`) or a keyword is not
+    known, ConnectionError if there is none at `address` or it can't be used, ValueError for options
+    of a session to be started beside an `address`. Options of Ray that make no sense on one
+    machine's engine (the dashboard's, the
     cluster's) are accepted and have no effect.
     """
     global _log_to_driver, _driver_pid, _session_context
@@ -154,6 +159,8 @@ def init(
     asked = {
         "num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources, "name": name,
         "object_store_memory": object_store_memory, "session_ttl": session_ttl,
+        "object_spilling_directory": object_spilling_directory,
+        "_system_config": others.get("_system_config"),
     }  # fmt: skip
     total = _total(num_cpus, num_gpus, resources)
     environment = json.loads(canonical(runtime_env) or "{}")
@@ -408,7 +415,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         if value.error:
             del object_refs
             raise exceptions.from_record(value.data) from None
-        return client.load(value)
+        return _load(client, value, timeout)
     if isinstance(object_refs, ObjectRefGenerator):
         raise ValueError(
             "Invalid type of object refs: an ObjectRefGenerator. Iterate over it, and get the refs "
@@ -440,8 +447,19 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         _tell_of_others(client, object_refs, error)
         del object_refs, ref
         raise error from None
-    load = client.load
-    return [load(value) for value in values]
+    return [_load(client, value, timeout) for value in values]
+
+
+def _load(client: Client, value: m.Value, timeout: float | None) -> Any:
+    if value.offset == m.INLINE:
+        return deserialize(value.data)
+    __tracebackhide__ = True
+    try:
+        return client.load(value, timeout)
+    except Timeout:
+        raise _timed_out(timeout) from None
+    except ConnectionLost as error:
+        raise exceptions.RaySystemError(str(error)) from None
 
 
 _COUNTED = 10_000  # of refs asked for together
@@ -483,11 +501,13 @@ def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Va
     try:
         return client.get(ids, timeout)
     except Timeout:
-        raise exceptions.GetTimeoutError(
-            f"Get timed out: some object(s) not ready after {timeout} s."
-        ) from None
+        raise _timed_out(timeout) from None
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
+
+
+def _timed_out(timeout: float | None) -> exceptions.GetTimeoutError:
+    return exceptions.GetTimeoutError(f"Get timed out: some object(s) not ready after {timeout} s.")
 
 
 def _warn_if_in_loop() -> None:
@@ -560,7 +580,8 @@ def _store(client: Client, object_id: bytes, data: Serialized) -> None:
     try:
         client.put(data, object_id)
     except RequestFailed as error:
-        raise exceptions.ObjectStoreFullError(str(error)) from None
+        full = exceptions.OutOfDiskError if error.kind else exceptions.ObjectStoreFullError
+        raise full(str(error)) from None
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
 

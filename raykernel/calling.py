@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from raykernel import capture
 from raykernel.captured import walk
-from raykernel.exceptions import ObjectStoreFullError
+from raykernel.exceptions import ObjectStoreFullError, OutOfDiskError
 from raykernel.refs import ObjectRef
 from raykernel.runtime.client import Client, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
@@ -120,7 +120,8 @@ def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
         try:
             args_ref = client.put(data)
         except RequestFailed as error:
-            raise ObjectStoreFullError(f"the arguments of {name}: {error}") from None
+            full = OutOfDiskError if error.kind else ObjectStoreFullError
+            raise full(f"the arguments of {name}: {error}") from None
         return Packed(b"", (*deps, args_ref), (), tuple(slots), args_ref)
     return Packed(data.to_bytes(), tuple(deps), data.contained, tuple(slots), args_ref)
 

@@ -380,6 +380,8 @@ def _error(record: ErrorRecord) -> RayError:
         return TaskPlacementGroupRemoved(_sentence(record.message))
     if record.kind == "full":
         return ObjectStoreFullError(_sentence(record.message))
+    if record.kind == "disk":
+        return OutOfDiskError(_sentence(record.message))
     return ObjectLostError(_sentence(record.message))
 
 

@@ -31,8 +31,14 @@ def start(
         ttl = float(asked["session_ttl"])
     return local.start(
         total, capacity, name=asked["name"] or "", namespace=namespace or os.urandom(8).hex(),
-        env=variables, ttl=ttl, home=home, version=_version(),
+        env=variables, ttl=ttl, home=home, version=_version(), spills=_spills(asked),
+        spill_directory=asked["object_spilling_directory"],
     )  # fmt: skip
+
+
+def _spills(asked: Mapping[str, Any]) -> bool:
+    """Whether objects may go to disk: Ray says so in its system configuration."""
+    return bool((asked["_system_config"] or {}).get("automatic_object_spilling_enabled", True))
 
 
 def connect(

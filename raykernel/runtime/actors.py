@@ -294,7 +294,8 @@ class ActorTable:
                 retried.append(task)
         for task in reversed(retried):
             self._line_up_first(actor, task)
-        self._core.dispatcher.push(creation)
+        if not self._core.lineage.holds_up(creation):
+            self._core.dispatcher.push(creation)
 
     def retry_call(self, task: Task) -> None:
         """A call failed with an exception that is to be retried: it goes first in its line."""
@@ -306,6 +307,7 @@ class ActorTable:
         self.pump(actor)
 
     def _line_up_first(self, actor: Actor, task: Task) -> None:
+        self._core.lineage.holds_up(task)
         actor.lines.setdefault(task.owner, deque()).appendleft(task)
         actor.pending += 1
         task.lined = True

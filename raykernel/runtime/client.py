@@ -18,6 +18,7 @@ Thread-safe where not said otherwise.
 from __future__ import annotations
 
 import contextlib
+import gc
 import select
 import socket
 import threading
@@ -28,12 +29,15 @@ from typing import Any
 
 import msgspec
 
+from raykernel.exceptions import from_record
+
+from . import files
 from . import messages as m
 from .guard import Guard, is_main_thread
 from .ids import IdFactory
 from .iothread import IoThread
-from .serialize import Serialized, deserialize
-from .shm import Arena
+from .serialize import Buffer, Serialized, deserialize
+from .shm import FULL, Arena
 from .wire import Framer, encode
 
 _CHUNK = 1 << 18
@@ -46,7 +50,11 @@ class ConnectionLost(Exception):
 
 
 class RequestFailed(Exception):
-    """The head said no; the text is its reason."""
+    """The head said no; the text is its reason. `kind` is the reply's."""
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Timeout(Exception):
@@ -77,6 +85,9 @@ class Client:
         self.on_message = on_message
         self._values: dict[bytes, m.Value] = {}
         self._views: dict[bytes, memoryview] = {}
+        self._loading: set[bytes] = set()  # about to be looked at: not to be let go
+        self._dropped = False  # the last fold dropped a view
+        self._answered = False  # something was queued in reply to the head
         self._extra: dict[bytes, int] = {}
         self._wanted: set[bytes] = set()
         self._errors = 0
@@ -87,7 +98,8 @@ class Client:
         self._due: deque[Callable[[], None]] = deque()
         self._functions: set[bytes] = set()
         self._out: list[Any] = []
-        self._send_lock = threading.Lock()  # guards flushing (the fold, the bytes' order), _wanted
+        # guards flushing (the fold, the bytes' order), _wanted, _views and what _values is let go
+        self._send_lock = threading.Lock()
         self._reader = threading.Lock()  # held by who reads the socket
         self._arrived = threading.Condition()  # those who wait while another reads
         self._sleepers = 0
@@ -140,17 +152,21 @@ class Client:
         if not self._out:
             return
         with self.guard, self._send_lock:
-            out, self._out = self._out, []
-            if not out or self.closed:
-                return
-            data = memoryview(encode(self._fold(out)))
-            while data:
-                try:
-                    data = data[self._sock.send(data) :]
-                except BlockingIOError:
-                    select.select([], [self._sock], [])
-                except OSError:
-                    self._lose("the connection to the session's head broke")
+            while True:
+                out, self._out = self._out, []
+                if not out or self.closed:
+                    return
+                self._dropped = False
+                data = memoryview(encode(self._fold(out)))
+                while data:
+                    try:
+                        data = data[self._sock.send(data) :]
+                    except BlockingIOError:
+                        select.select([], [self._sock], [])
+                    except OSError:
+                        self._lose("the connection to the session's head broke")
+                        return
+                if not self._dropped:
                     return
 
     def _fold(self, out: list[Any]) -> list[Any]:
@@ -161,7 +177,7 @@ class Client:
         """
         messages: list[Any] = []
         released: list[bytes] = []
-        unpinned: list[bytes] = []
+        unpinned: list[int] = []
         gone: dict[bytes, bool] = {}  # and whether it was asked for
         for item in out:
             kind = type(item)
@@ -199,12 +215,13 @@ class Client:
             messages.append(m.Release(released))
         for object_id in gone:
             value = self._values.pop(object_id, None)
-            if value is not None and value.offset >= 0:
+            if value is not None and value.offset != m.INLINE:
                 if object_id in self._views:
-                    # its finalizer may queue the unpin while we are at it: next time
+                    # its finalizer may queue the unpin while we are at it: in the next round
                     del self._views[object_id]
-                else:
-                    unpinned.append(object_id)
+                    self._dropped = True
+                elif value.offset >= 0:
+                    unpinned.append(value.offset)
         if unpinned:
             messages.append(m.Unpin(unpinned))
         return messages
@@ -246,6 +263,9 @@ class Client:
 
     def _hand_over(self) -> None:
         self._reader.release()
+        if self._answered:
+            self._answered = False
+            self.flush()
         if self._sleepers:
             with self._arrived:
                 self._arrived.notify_all()
@@ -305,6 +325,8 @@ class Client:
                 self._replies[message.request] = message
             elif kind is m.Welcome:
                 self._welcome.append(message)
+            elif kind is m.LetGo:
+                self._let_go(message)
             elif self.on_message is not None:
                 self.on_message(message)
 
@@ -312,7 +334,7 @@ class Client:
         if value.id not in self._wanted:
             # nobody has a ref to it any more
             if value.offset >= 0:
-                self._out.append((value.id,))
+                self._out.append((value.offset,))
             return
         self._wanted.remove(value.id)
         self._values[value.id] = value
@@ -333,8 +355,9 @@ class Client:
 
     # -- objects -------------------------------------------------------------------------------
 
-    def put(self, value: Serialized, object_id: bytes = b"") -> bytes:
-        """Store a value; its id. Raises RequestFailed when the store is full."""
+    def put(self, value: Serialized, object_id: bytes = b"", result: bool = False) -> bytes:
+        """Store a value; its id. `result`: as in `make_value`. Raises RequestFailed when the store
+        is full."""
         object_id = object_id or self.ids.put()
         if value.size <= m.INLINE_LIMIT:
             message = m.Value(object_id, value.to_bytes(), contained=value.contained)
@@ -342,28 +365,51 @@ class Client:
             self.post(m.PutObject(message))
         else:
             with self.guard:  # an interruption must not leave an allocated block behind
-                self.post(m.PutObject(self.make_value(object_id, value)))
+                self.post(m.PutObject(self.make_value(object_id, value, result)))
         return object_id
 
-    def make_value(self, object_id: bytes, value: Serialized) -> m.Value:
-        """Bring a value into the form it travels in: large ones are written to the arena."""
+    def make_value(self, object_id: bytes, value: Serialized, result: bool = True) -> m.Value:
+        """Bring a value into the form it travels in: large ones are written to the arena, or where
+        that has no room, to a file. `result`: it must not fail because others look at too much.
+
+        Raises RequestFailed when the store is full.
+        """
         if value.size <= m.INLINE_LIMIT:
             return m.Value(object_id, value.to_bytes(), contained=value.contained)
-        offset = self._allocate(value.size)
+        place = self._allocate(value.size, result)
+        if isinstance(place, int):
+            try:
+                self.arena.write(place, value.chunks())
+            except OSError as error:
+                self.post(m.Abandon(place))
+                if error.errno not in FULL:
+                    raise self._unwritten(value, self.arena.path, error) from error
+                place = self._allocate(value.size, result, broken=True)
+            else:
+                return m.Value(object_id, offset=place, size=value.size, contained=value.contained)
+        assert isinstance(place, str)  # who can't write to the arena is not sent there again
         try:
-            self.arena.write(offset, value.chunks())
+            name = files.write(self.welcome.spill, place, value.chunks())
         except OSError as error:
-            self.post(m.Abandon(offset))
-            raise RequestFailed(
-                f"an object of {value.size:,} bytes could not be written to the object store "
-                f"({self.arena.path}): {error.strerror}"
-            ) from error
-        return m.Value(object_id, offset=offset, size=value.size, contained=value.contained)
-
-    def _allocate(self, size: int) -> int:
-        return msgspec.msgpack.decode(
-            self.request(lambda number: m.Allocate(number, size)), type=int
+            self.post(m.Abandon(m.ON_DISK, place))
+            raise self._unwritten(value, self.welcome.spill, error) from error
+        return m.Value(
+            object_id, name.encode(), offset=m.ON_DISK, size=value.size, contained=value.contained
         )
+
+    def _unwritten(self, value: Serialized, path: str, error: OSError) -> RequestFailed:
+        text = (
+            f"an object of {value.size:,} bytes could not be written to the object store ({path}): "
+            f"{error.strerror}"
+        )
+        return RequestFailed(text, "disk" if error.errno in FULL else "")
+
+    def _allocate(self, size: int, result: bool, broken: bool = False) -> int | str:
+        """A place for an object: an offset in the arena, or a file's name."""
+        place: int | str = msgspec.msgpack.decode(
+            self.request(lambda number: m.Allocate(number, size, result, broken))
+        )
+        return place
 
     def get(self, ids: Sequence[bytes], timeout: float | None) -> list[m.Value]:
         """The values of `ids`, in order, as soon as all are there or one of them is an error.
@@ -429,7 +475,7 @@ class Client:
             return ready
         deadline = None if timeout is None else time.perf_counter() + timeout
         with self.guard:
-            self.want(ids)
+            self.want(ids, look=False)
             self.flush()
             self.before_wait()
             try:
@@ -460,13 +506,13 @@ class Client:
         if not self.wait(ids, 1, timeout):
             raise Timeout
 
-    def want(self, ids: Iterable[bytes]) -> None:
-        """Ask for objects, each once."""
+    def want(self, ids: Iterable[bytes], look: bool = True) -> None:
+        """Ask for objects, each once; `look`: they will be looked at as soon as they come."""
         with self.guard, self._send_lock:  # not while a fold forgets what had no ref just now
             fresh = [i for i in ids if i not in self._wanted and i not in self._values]
             if fresh:
                 self._wanted.update(fresh)
-                self._out.append(m.Want(fresh))
+                self._out.append(m.Want(fresh, look))
 
     def before_wait(self) -> None:
         """A hook for the worker: the calling thread is about to wait."""
@@ -507,26 +553,108 @@ class Client:
                 if not waiting:
                     del self._callbacks[object_id]
 
-    def load(self, value: m.Value) -> Any:
-        """Unpickle a value that was got. Large ones are views into the arena."""
-        if value.offset < 0:
+    def load(self, value: m.Value, timeout: float | None = None) -> Any:
+        """Unpickle a value that was got. Large ones are views into the arena, or into a file.
+
+        Blocks only if the value was let go meanwhile, or lost. Raises Timeout, ConnectionLost, and
+        the error that took the place of a value that was lost.
+        """
+        if value.offset == m.INLINE:
             return deserialize(value.data)
-        view = self._views.get(value.id)
-        if view is None:
-            view = self._view(value)
-            if value.id in self._values:
-                self._views[value.id] = view
-        return deserialize(view)
+        return deserialize(self._look_at(value, timeout))
 
     def load_argument(self, value: m.Value) -> Any:
         """The same for a value that came with a task: pinned for it, and not kept here."""
-        if value.offset < 0:
+        if value.offset == m.INLINE:
             return deserialize(value.data)
-        return deserialize(self._view(value))
+        view = self._open(value)
+        if view is not None:
+            return deserialize(view)
+        self.add_ref(value.id)  # it comes again, as if it were got
+        try:
+            return self.load(self._away(value))
+        finally:
+            self.drop_ref(value.id)
 
-    def _view(self, value: m.Value) -> memoryview:
-        entry = (value.id,)
-        return self.arena.view(value.offset, value.size, lambda: self._out.append(entry))
+    def _look_at(self, value: m.Value, timeout: float | None) -> Buffer:
+        """The bytes of a value. They stay while somebody has a view of them."""
+        object_id = value.id
+        deadline = None if timeout is None else time.perf_counter() + timeout
+        self._loading.add(object_id)
+        try:
+            while True:
+                with self.guard, self._send_lock:
+                    value = self._values.get(object_id, value)
+                    view = self._views.get(object_id)
+                    if view is None and value.offset not in (m.INLINE, m.AWAY):
+                        view = self._open(value)
+                        if view is not None and object_id in self._values:
+                            self._views[object_id] = view
+                if view is not None:
+                    return view
+                if value.error:
+                    raise from_record(value.data)
+                if value.offset == m.INLINE:
+                    return value.data
+                if value.offset != m.AWAY:
+                    self._away(value)
+                self._await_again(object_id, deadline)
+        finally:
+            self._loading.discard(object_id)
+
+    def _open(self, value: m.Value) -> memoryview | None:
+        """A view of a value where it lies; None if its file is lost."""
+        if value.offset >= 0:
+            entry = (value.offset,)
+            return self.arena.view(value.offset, value.size, lambda: self._out.append(entry))
+        try:
+            return files.view(self.welcome.spill, value.data.decode(), value.size)
+        except OSError:
+            return None
+
+    def _away(self, value: m.Value) -> m.Value:
+        """A value's file can't be read: ask for it once it is somewhere else."""
+        with self.guard, self._send_lock:
+            away = msgspec.structs.replace(value, data=b"", offset=m.AWAY)
+            self._values[value.id] = away
+            self._wanted.add(value.id)
+            self._out.append(m.Missing(value.id, value.data.decode()))
+        return away
+
+    def _await_again(self, object_id: bytes, deadline: float | None) -> None:
+        """Wait for a value that is ready, and not here. Asked for as often as it takes: the head
+        may answer a question from before with no more than that it is ready."""
+        with self.guard:
+            self.before_wait()
+            try:
+                while True:
+                    seen = self._turn
+                    with self._send_lock:
+                        if self._values[object_id].offset != m.AWAY:
+                            return
+                        if object_id not in self._wanted:
+                            self._wanted.add(object_id)
+                            self._out.append(m.Want([object_id]))
+                    self.flush()
+                    self._wait_turn(seen, deadline)
+            finally:
+                self.after_wait()
+
+    def _let_go(self, message: m.LetGo) -> None:
+        """Give up the large values nobody looks at here. They stay ready: to look at one again is
+        to ask for it again."""
+        if message.collect:
+            gc.collect()
+        with self.guard, self._send_lock:
+            for object_id in message.ids:
+                value = self._values.get(object_id)
+                if value is None or value.offset < 0 or object_id in self._loading:
+                    continue
+                self._values[object_id] = msgspec.structs.replace(value, offset=m.AWAY)
+                if self._views.pop(object_id, None) is None:
+                    self._out.append((value.offset,))
+        self._out.append(m.LetGone())
+        self._answered = True
 
     # -- references ----------------------------------------------------------------------------
 
@@ -578,7 +706,7 @@ class Client:
                     raise Timeout
                 self.pump(seen, left)
         if reply.error:
-            raise RequestFailed(reply.error)
+            raise RequestFailed(reply.error, reply.kind)
         return reply.data
 
     def query(self, what: str, kind: Any = Any, **filters: Any) -> Any:

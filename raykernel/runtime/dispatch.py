@@ -119,6 +119,16 @@ class Dispatcher:
             shape.queue.append(task)
         self.ready[key] = shape
 
+    def withdraw(self, tasks: set[Task]) -> None:
+        """These are not ready any more."""
+        for shape in self.shapes.values():
+            parked = shape.cap.parked.values()
+            for queue in (shape.queue, *(p.tasks for p in parked)):
+                if not tasks.isdisjoint(queue):
+                    left = [t for t in queue if t not in tasks]
+                    queue.clear()
+                    queue.extend(left)
+
     def space_of(self, task: Task) -> Space:
         """Where a task's resources come from."""
         extra = task.spec.extra

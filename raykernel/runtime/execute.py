@@ -124,7 +124,7 @@ def let_go(client: Client, values: Sequence[m.Value]) -> None:
     """Give back memory that was sent as arguments and is not looked at."""
     for value in values:
         if value.offset >= 0:
-            client.queue((value.id,))
+            client.queue((value.offset,))
 
 
 def results(client: Client, running: Running, value: Any) -> list[m.Value]:
@@ -222,7 +222,7 @@ def _put_all(client: Client, running: Running, generator: Any) -> list[bytes]:
     ids: list[bytes] = []
     try:
         for item in generator:
-            ids.append(client.put(serialize(item)))
+            ids.append(client.put(serialize(item), result=True))
     except Exception as error:
         if may_retry(running) and failures.retryable(spec, error):
             raise
@@ -284,8 +284,8 @@ def success(client: Client, running: Running, value: Any, started: float) -> m.T
         outcome = failure(running, broken.error, started, made=broken.made)
         if outcome.status != "error":  # nobody gets what was made: its memory goes back
             for made in broken.made:
-                if made.offset >= 0:
-                    client.queue(m.Abandon(made.offset))
+                if made.offset != m.INLINE:
+                    client.queue(m.Abandon(made.offset, made.data.decode()))
         return outcome
     except BaseException as error:
         return failure(running, error, started)

@@ -37,7 +37,8 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
     """What went wrong, for another process."""
     spec = running.spec
     if isinstance(error, RequestFailed):  # its result found no room
-        return m.ErrorRecord("full", str(error), spec.name, task=spec.id, cell=spec.cell)
+        kind = error.kind or "full"
+        return m.ErrorRecord(kind, str(error), spec.name, task=spec.id, cell=spec.cell)
     kind = "task"
     try:
         cause = serialize(error).to_bytes()

@@ -2,8 +2,9 @@
 
 One thread, one loop: wait for whatever speaks, hand it to the scheduler, carry out its
 instructions, then send each peer all it is to get in one frame. Nothing here blocks, and nothing
-decides. The zygote is at the other end of a socket pair; it forks workers, reports their ends, and
-cleans up when this process is gone, however it went.
+decides; what would block, the files of spilled objects, has a thread of its own (spiller.py). The
+zygote is at the other end of a socket pair; it forks workers, reports their ends, and cleans up
+when this process is gone, however it went.
 """
 
 from __future__ import annotations
@@ -23,10 +24,20 @@ from . import logfiles, session, shm
 from . import messages as m
 from .attach import Build
 from .ids import NODE_BYTES, IdFactory
-from .instructions import Discard, Instruction, Send, SignalWorker, StartWorker, Stop
+from .instructions import (
+    Discard,
+    Instruction,
+    Send,
+    SignalWorker,
+    Spill,
+    StartWorker,
+    Stop,
+    Unlink,
+)
 from .poller import READ, WRITE, Poller
 from .scheduler import Scheduler
 from .settings import Settings
+from .spiller import Spiller
 from .wire import Framer, WireError, encode
 
 _CHUNK = 1 << 18
@@ -55,10 +66,11 @@ class Head:
         arena = Path(settings.arena)
         shm.create(str(arena), settings.capacity)
         self._reclaimer: shm.Reclaimer | None = None
+        self._spiller: Spiller | None = None
         self._arena = (str(arena), settings.capacity)
         welcome = m.Welcome(
             settings.name, settings.folder, os.urandom(NODE_BYTES).hex(), str(arena),
-            settings.capacity, settings.job, settings.total, settings.namespace,
+            settings.capacity, settings.job, settings.total, settings.namespace, settings.spill,
         )  # fmt: skip
         self.scheduler = Scheduler(
             clock=time.time, ids=IdFactory(), total=settings.total, welcome=welcome,
@@ -101,6 +113,8 @@ class Head:
                 if connection is None:  # closed in this very turn, or somebody new
                     if fd == listener:
                         self._accept()
+                    elif self._spiller is not None and fd == self._spiller.fileno():
+                        self._spiller.results(self._spilled, self._spill_failed)
                 elif mask & WRITE and not self._write(connection):
                     continue
                 elif mask & READ:
@@ -247,9 +261,21 @@ class Head:
                 if self._reclaimer is None:
                     self._reclaimer = shm.Reclaimer(*self._arena)
                 self._reclaimer.discard(offset, size)
+            case Spill() | Unlink():
+                if self._spiller is None:
+                    self._spiller = Spiller(self._arena[0], self.scheduler.welcome.spill)
+                    self._poller.add(self._spiller.fileno())
+                self._spiller.do(instruction)
             case Stop(reason):
                 print(f"the session ends: {reason}", file=sys.stderr, flush=True)
                 self._stopped = True
+
+    def _spilled(self, file: str, name: str) -> None:
+        self._do(self.scheduler.spilled(file, name))
+
+    def _spill_failed(self, file: str, why: str, full: bool) -> None:
+        print(f"an object could not be moved to disk: {why}", file=sys.stderr, flush=True)
+        self._do(self.scheduler.spill_failed(file, why, full))
 
     def _flush(self) -> None:
         if not self._pending:

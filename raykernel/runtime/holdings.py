@@ -10,18 +10,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .ids import is_handle
-from .messages import Value
+from .messages import INLINE, ON_DISK, Value
 from .records import Client, Object, Task, Worker
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
+
+_HOLDERS = 3  # of one object, named in a text
 
 
 def memory(core: Scheduler) -> list[dict[str, Any]]:
     """One dict for each object, the largest first. Actor handles, which hold no value, are left
     out.
 
-        object_id   hex
+        object_id   hex; "" for memory that is still looked at though its object is gone, or has
+                    moved to disk
         size        bytes of the value; 0 while it is pending
         where       "pending", "inline" (in the head), "memory" (the arena) or "disk"
         error       whether the value is an error
@@ -35,7 +38,7 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
             role        "driver", "worker", "actor" (a worker that is one), "control", "task" (a
                         live one: the object is among its arguments), "object" (it lies inside
                         another object), "function" (a remote function closes over it), "lineage"
-                        (kept to compute something again), "pin" (a view of an object that is gone)
+                        (kept to run this task again)
             id          hex: of the client, task, object or actor
             pid         process id, 0 where there is none
             name        the function that runs there, the actor's class or the task's name
@@ -44,12 +47,12 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
             pins        views of its memory there
     """
     rows = {
-        object_id: _row(object_id, entry)
+        object_id: _row(core, object_id, entry)
         for object_id, entry in core.store.objects.items()
         if not is_handle(object_id)
     }
     for client in core.clients.values():
-        _count(rows, client)
+        _count(core, rows, client)
     for task in core.tasks.values():
         _add(rows, (*task.spec.deps, *task.spec.contained), "task", task.spec.id, _of_task(task))
     for object_id, entry in core.store.objects.items():
@@ -58,21 +61,25 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
     for key, function in core.functions.items():
         if function.contained:
             _add(rows, function.contained, "function", key, {"name": function.name})
-    for row in rows.values():
+    for task_id, record in core.lineage.records.items():
+        about = {"name": record.spec.name, "cell": record.spec.cell}
+        _add(rows, record.held, "lineage", task_id, about)
+    every = [*rows.values(), *_left_over(core)]
+    for row in every:
         row["holders"].sort(key=lambda h: (h["references"], h["pins"]), reverse=True)
-    return sorted(rows.values(), key=lambda row: int(row["size"]), reverse=True)
+    return sorted(every, key=lambda row: int(row["size"]), reverse=True)
 
 
-def _row(object_id: bytes, entry: Object) -> dict[str, Any]:
+def _row(core: Scheduler, object_id: bytes, entry: Object) -> dict[str, Any]:
     value = entry.value
     spec = entry.task.spec if entry.task is not None else None
     return {
         "object_id": object_id.hex(),
-        "size": 0 if value is None else max(value.size, len(value.data)),
-        "where": _place(value),
+        "size": size_of(value),
+        "where": place(value),
         "error": value is not None and value.error,
         "references": entry.count,
-        "pins": entry.pins,
+        "pins": core.store.pins(entry),
         "made_by": spec.name if spec is not None else "",
         "task": spec.id.hex() if spec is not None else "",
         "actor": spec.actor.hex() if spec is not None else "",
@@ -81,23 +88,76 @@ def _row(object_id: bytes, entry: Object) -> dict[str, Any]:
     }
 
 
-def _place(value: Value | None) -> str:
+def _left_over(core: Scheduler) -> list[dict[str, Any]]:
+    """Blocks that no object lies in and somebody looks at."""
+    rows = []
+    for offset, block in core.store.blocks.blocks.items():
+        if block.owner or not block.pins:
+            continue
+        holders = [
+            {"id": c.id.hex(), **_of_client(c), "references": 0, "pins": c.pins[offset]}
+            for c in core.clients.values()
+            if offset in c.pins
+        ]
+        rows.append({
+            "object_id": "", "size": block.size, "where": "memory", "error": False,
+            "references": 0, "pins": block.pins, "made_by": "", "task": "", "actor": "",
+            "cell": "", "holders": holders,
+        })  # fmt: skip
+    return rows
+
+
+def size_of(value: Value | None) -> int:
+    if value is None:
+        return 0
+    return len(value.data) if value.offset == INLINE else value.size
+
+
+def place(value: Value | None) -> str:
     if value is None:
         return "pending"
-    return "memory" if value.offset >= 0 else "inline"
+    if value.offset >= 0:
+        return "memory"
+    return "disk" if value.offset == ON_DISK else "inline"
 
 
-def _count(rows: dict[bytes, dict[str, Any]], client: Client) -> None:
+def _count(core: Scheduler, rows: dict[bytes, dict[str, Any]], client: Client) -> None:
     """Add one process to the holders of what it holds."""
     where = _of_client(client)
-    for object_id in {**client.held, **client.pins}:
+    blocks = core.store.blocks.blocks
+    pins = {blocks[offset].owner: n for offset, n in client.pins.items()}
+    for object_id in {**client.held, **pins}:
         row = rows.get(object_id)
         if row is not None:
-            counts = {
-                "references": client.held.get(object_id, 0),
-                "pins": client.pins.get(object_id, 0),
-            }
+            counts = {"references": client.held.get(object_id, 0), "pins": pins.get(object_id, 0)}
             row["holders"].append({"id": client.id.hex(), **where, **counts})
+
+
+def largest(core: Scheduler, count: int) -> list[str]:
+    """The largest objects in memory, and who looks at them or else holds them, for an error."""
+    rows = [row for row in memory(core) if row["where"] == "memory"]
+    return [_line(row) for row in rows[:count]]
+
+
+def _line(row: dict[str, Any]) -> str:
+    made = row["made_by"] or "put"
+    looking = [h for h in row["holders"] if h["pins"]]
+    who = ", ".join(_who(h) for h in (looking or row["holders"])[:_HOLDERS])
+    verb = "looked at by" if looking else "held by"
+    where = f" in {row['cell']}" if row["cell"] else ""
+    what = f"object {row['object_id']} ({made}{where})"
+    if not row["object_id"]:
+        what = "views of an object that is gone"
+    return f"{row['size']:,} bytes, {what}, {verb} {who}"
+
+
+def _who(holder: dict[str, Any]) -> str:
+    text = f"the {holder['role']}"
+    if holder["name"]:
+        text += f" {holder['name']}"
+    if holder["cell"]:
+        text += f" of cell {holder['cell']}"
+    return f"{text} (pid {holder['pid']})" if holder["pid"] else text
 
 
 def _of_client(client: Client) -> dict[str, Any]:

@@ -33,10 +33,24 @@ class Discard(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+class Spill(msgspec.Struct, frozen=True, gc=False):
+    """Copy a block of the arena to a file, then tell the scheduler (`spilled`, `spill_failed`)."""
+
+    file: str
+    offset: int
+    size: int
+
+
+class Unlink(msgspec.Struct, frozen=True, gc=False):
+    """Remove a file of the spill folder, if it is there, once it is written."""
+
+    file: str
+
+
 class Stop(msgspec.Struct, frozen=True, gc=False):
     """End the session."""
 
     reason: str
 
 
-Instruction = Send | StartWorker | SignalWorker | Discard | Stop
+Instruction = Send | StartWorker | SignalWorker | Discard | Spill | Unlink | Stop

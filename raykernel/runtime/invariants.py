@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from . import resources
 from .capping import kind_of
 from .groups import GroupState
-from .messages import CALL
+from .messages import CALL, INLINE, ON_DISK
 from .records import LIVE_STATES, TaskState
+from .store import file_of
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -21,6 +22,7 @@ def validate(core: Scheduler) -> None:
     _tasks(core)
     _workers(core)
     _memory(core)
+    _lineage(core)
 
 
 def _resources(core: Scheduler) -> None:
@@ -87,16 +89,53 @@ def _workers(core: Scheduler) -> None:
 
 
 def _memory(core: Scheduler) -> None:
-    """Objects are kept by somebody, and pinned as often as they were handed out."""
+    """Objects are kept by somebody; a block is one's only, and pinned as often as it was handed
+    out; who waits for memory can't be served, and what could be moved for it is."""
     store = core.store
-    pins: Counter[bytes] = Counter()
+    blocks = store.blocks.blocks
+    pins: Counter[int] = Counter()
+    writing: Counter[int] = Counter()
     for client in core.clients.values():
         pins.update(client.pins)
+        writing.update(client.blocks)
+    owners: dict[int, bytes] = {}
+    files = set()
     for object_id, entry in store.objects.items():
-        assert entry.count > 0, f"object {object_id.hex()} is kept by nobody"
-        if entry.pins:
-            handed_out = pins.pop(object_id)
-            assert entry.pins == handed_out - store._pins.get(object_id, 0), (
-                f"object {object_id.hex()}: pins don't add up"
-            )
-    assert pins == store._pins, "the pins of what is gone don't add up"
+        name = object_id.hex()
+        assert entry.count > 0, f"object {name} is kept by nobody"
+        value = entry.value
+        if value is not None and value.offset >= 0:
+            assert value.offset not in owners, f"two objects lie at {value.offset}"
+            owners[value.offset] = object_id
+        elif value is not None and value.offset == ON_DISK:
+            files.add(file_of(value))
+    assert files == set(store.disk), "files don't add up"
+    assert sum(store.disk.values()) == store.on_disk, "bytes on disk don't add up"
+    for offset, block in blocks.items():
+        assert block.pins == pins[offset], f"block {offset}: pins don't add up"
+        assert block.owner == owners.get(offset, b""), f"block {offset} isn't its owner's"
+        assert (block.owner != b"") == (offset in store.blocks.recent), f"block {offset} is astray"
+        used = block.pins or block.owner or block.moving or writing[offset]
+        assert used, f"block {offset} is taken by nobody"
+    assert not set(pins) - set(blocks), "a block is looked at that is free"
+    assert sum(b.size for b in blocks.values()) == store.blocks.allocator.used
+    assert {b.moving for b in blocks.values() if b.moving} == set(core.room.moving)
+    if core.room.waiting and core.room.enabled and not core.room.troubled:
+        movable = [b for b in store.blocks.recent.values() if not b.pins and not b.moving]
+        assert core.room.moving or not movable, "memory could be made free, and nobody does it"
+
+
+def _lineage(core: Scheduler) -> None:
+    """Each record is kept for a reason, and knows how many there are."""
+    records = core.lineage.records
+    children: Counter[bytes] = Counter()
+    for record in records.values():
+        children.update(record.parents)
+    for task_id, record in records.items():
+        alive = [
+            e for i, e in core.store.objects.items()
+            if i[:24] == task_id and (e.value is None or e.value.offset != INLINE)
+        ]  # fmt: skip
+        assert record.children == children[task_id], "children of a record don't add up"
+        assert alive or record.children or record.running, "a record is kept for nothing"
+    assert sum(r.cost for r in records.values()) == core.lineage.cost

@@ -27,8 +27,13 @@ STREAMING = -1
 DYNAMIC = -2
 
 
+#: Value.offset where the value lies in no block of the arena. Its bytes are in the message; they
+#: are in a file of the spill folder, whose name is in `data`; they can be had for the asking.
+INLINE, ON_DISK, AWAY = -1, -2, -3
+
+
 class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A value on its way: inline bytes, or a place in the arena (`offset` >= 0).
+    """A value on its way: inline bytes, a place in the arena (`offset` >= 0), or a file.
 
     `error` says that `data` is an encoded `ErrorRecord` and not a value. `contained` lists the
     ids of the refs inside; the object keeps them alive.
@@ -37,7 +42,7 @@ class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     id: bytes
     data: bytes = b""
     error: bool = False
-    offset: int = -1
+    offset: int = INLINE
     size: int = 0
     contained: tuple[bytes, ...] = ()
 
@@ -46,8 +51,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no value. The API turns `kind` into one of its exception classes.
 
     kind: task, crashed, cancelled, timeout, actor_died, actor_unavailable, lost, pending_calls,
-    full, setup, no_group, unschedulable. For kind "task", `cause` is the pickled user exception
-    (empty if that failed) and `text` its traceback, user frames only.
+    full, disk, setup, no_group, unschedulable. For kind "task", `cause` is the pickled user
+    exception (empty if that failed) and `text` its traceback, user frames only.
     """
 
     kind: str
@@ -156,9 +161,10 @@ class PutObject(Message, frozen=True, tag=4):
 
 
 class Want(Message, frozen=True, tag=5):
-    """Send these objects as soon as they are ready."""
+    """Send these objects as soon as they are ready; with `look` false that they are is enough."""
 
     ids: list[bytes]
+    look: bool = True
 
 
 class AddRef(Message, frozen=True, tag=6):
@@ -172,20 +178,30 @@ class Release(Message, frozen=True, tag=7):
 
 
 class Unpin(Message, frozen=True, tag=8):
-    """The last view of this object's memory in the sending process is gone."""
+    """One delivery less that is looked at, for each block each time it is listed."""
 
-    ids: list[bytes]
+    offsets: list[int]
 
 
 class Allocate(Message, frozen=True, tag=9):
+    """Ask for a place to write an object to. The answer is an offset in the arena, or the name of a
+    file to be made in the spill folder.
+
+    `result`: it is what a task has computed, which must not be lost. `broken`: the arena's file
+    system is full, whatever the head thinks.
+    """
+
     request: int
     size: int
+    result: bool = False
+    broken: bool = False
 
 
 class Abandon(Message, frozen=True, tag=10):
-    """Give an allocated block back unused: writing into it failed."""
+    """Give a place back unused: writing there failed."""
 
     offset: int
+    file: str = ""
 
 
 class Cancel(Message, frozen=True, tag=11):
@@ -324,12 +340,22 @@ class ReloadModules(Message, frozen=True, tag=46):
     names: list[str]
 
 
+class Missing(Message, frozen=True, tag=50):
+    """An object's file can't be read: send the object when there is another copy."""
+
+    id: bytes
+    file: str
+
+
+class LetGone(Message, frozen=True, tag=51):
+    """The answer to `LetGo`: what could be let go is."""
+
+
 ToHead = (
     Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
     | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
     | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
-    | ActorExited | CreateGroup | RemoveGroup | Bars | Resize
-    | ReloadModules
+    | ActorExited | CreateGroup | RemoveGroup | Bars | Resize | ReloadModules | Missing | LetGone
 )  # fmt: skip
 
 
@@ -345,6 +371,7 @@ class Welcome(Message, frozen=True, tag=1):
     job: str
     total: dict[str, float] = {}
     namespace: str = ""
+    spill: str = ""  # the folder of what has no room in the arena, "" if there is none
 
 
 class Objects(Message, frozen=True, tag=2):
@@ -352,11 +379,13 @@ class Objects(Message, frozen=True, tag=2):
 
 
 class Reply(Message, frozen=True, tag=3):
-    """Answer to the request of that number; `error` is empty if it succeeded."""
+    """Answer to the request of that number; `error` is empty if it succeeded. `kind`: "disk" if
+    what is missing is disk space."""
 
     request: int
     data: bytes = b""
     error: str = ""
+    kind: str = ""
 
 
 class RunTask(Message, frozen=True, tag=4):
@@ -418,9 +447,17 @@ class Reload(Message, frozen=True, tag=46):
     names: list[str]
 
 
+class LetGo(Message, frozen=True, tag=50):
+    """Memory is short: give up the copies of these objects that nobody looks at. `collect`: and
+    look for garbage that does."""
+
+    ids: list[bytes]
+    collect: bool = False
+
+
 ToClient = (
     Welcome | Objects | Reply | RunTask | CancelTask | Recall | Exit | Events | Logs | Warn
-    | StreamConsumed | StopStream | BarsMoved | Reload
+    | StreamConsumed | StopStream | BarsMoved | Reload | LetGo
 )  # fmt: skip
 
 

@@ -112,11 +112,12 @@ def _objects(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[d
         out.append(
             {
                 "object_id": object_id.hex(),
-                "size": 0 if value is None else max(value.size, len(value.data)),
+                "size": holdings.size_of(value),
                 "ready": value is not None,
                 "shared": value is not None and value.offset >= 0,
                 "references": entry.count,
-                "pins": entry.pins,
+                "pins": core.store.pins(entry),
+                "where": holdings.place(value),
             }
         )
     return out
@@ -147,12 +148,7 @@ def _amounts(units: dict[str, int]) -> dict[str, float]:
 
 
 def _store(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
-    allocator = core.store.allocator
-    return {
-        "capacity": allocator.capacity,
-        "used": allocator.used,
-        "objects": len(core.store.objects),
-    }
+    return core.room.figures()
 
 
 def _claim_name(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:

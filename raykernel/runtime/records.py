@@ -30,6 +30,7 @@ class TaskEvent(IntEnum):
     SUCCEEDED = 4
     FAILED = 5
     CANCELLED = 6
+    ARGS_LOST = 7  # and are being made again
 
 
 _S, _E = TaskState, TaskEvent
@@ -40,6 +41,7 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.WAITING, _E.FAILED): _S.FAILED,
     (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
     (_S.READY, _E.DISPATCHED): _S.RUNNING,
+    (_S.READY, _E.ARGS_LOST): _S.WAITING,
     (_S.READY, _E.FAILED): _S.FAILED,
     (_S.READY, _E.CANCELLED): _S.CANCELLED,
     (_S.RUNNING, _E.RETURNED): _S.READY,
@@ -60,10 +62,10 @@ class Task:
     """One task, actor creation or actor call, from its submission on."""
 
     __slots__ = (
-        "attempt", "called", "cancelled", "children", "consumed", "depth", "ended", "error",
-        "kill_at", "lined", "made", "missing", "owner", "produced", "ready", "retries", "returned",
-        "solo", "spec", "started", "state", "stream_dropped", "submitted", "taken", "timed_out",
-        "worker",
+        "again", "attempt", "called", "cancelled", "children", "consumed", "depth", "ended",
+        "error", "kill_at", "large", "lined", "made", "missing", "owner", "produced", "ready",
+        "retries", "returned", "sent", "solo", "spec", "started", "state", "stream_dropped",
+        "submitted", "taken", "timed_out", "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
@@ -80,6 +82,9 @@ class Task:
         self.timed_out = False  # it ran longer than it may, and was asked to end for that
         self.kill_at = 0.0  # when its time is up, or a request to end turns into a kill; 0: never
         self.children: set[bytes] | None = None  # live tasks it submitted
+        self.sent: tuple[int, ...] = ()  # blocks pinned for its worker with its arguments
+        self.again = False  # it ended once, and makes a lost result again
+        self.large = False  # items of its stream lie outside the head
         self.produced = 0  # items of a stream
         self.consumed = 0  # of them taken, as far as the consumer said
         self.stream_dropped = -1  # position from which nobody wants the stream
@@ -128,15 +133,14 @@ class Object:
     """An object's place in the table.
 
     It lives while `count` > 0: references held by processes, by tasks that take it as an argument
-    and by objects that contain it. Its memory lives until `pins` is 0 too.
+    and by objects that contain it.
     """
 
-    __slots__ = ("count", "dependents", "pins", "task", "value", "waiters")
+    __slots__ = ("count", "dependents", "task", "value", "waiters")
 
     def __init__(self, task: Task | None) -> None:
         self.task = task
         self.count = 0
-        self.pins = 0
         self.value: Value | None = None
         self.waiters: list[Client] | None = None
         self.dependents: list[Task] | None = None
@@ -145,8 +149,8 @@ class Object:
 class Client:
     """A connected process: a driver, a worker, or a command-line visitor."""
 
-    __slots__ = ("actors", "blocks", "connected", "held", "id", "namespace", "outbox", "pid",
-                 "pins", "role")  # fmt: skip
+    __slots__ = ("actors", "blocks", "connected", "files", "held", "id", "namespace", "outbox",
+                 "pid", "pins", "role")  # fmt: skip
 
     def __init__(self, id: bytes, role: str, pid: int, namespace: str = "") -> None:
         self.id = id
@@ -155,8 +159,9 @@ class Client:
         self.namespace = namespace
         self.connected = True
         self.held: dict[bytes, int] = {}  # references by object
-        self.pins: dict[bytes, int] = {}  # deliveries of memory not yet let go, by object
+        self.pins: dict[int, int] = {}  # deliveries of memory not yet let go, by block
         self.blocks: set[int] = set()  # allocated, not yet part of an object
+        self.files: set[str] = set()  # the same of files, without their suffix
         self.actors = 0  # living ones it made: those that are not detached end with it
         self.outbox: list[Value] = []
 

@@ -7,7 +7,9 @@ handed in. Called from one thread.
 The parts:
 
     scheduler.py   tasks: submission, results, retries, cancellation, who asked for what
-    store.py       objects: values, references, waiters, memory
+    store.py       objects: values, references, waiters; blocks.py: their memory
+    spill.py       room for new objects, and what moves to disk for it
+    lineage.py     how to make lost objects again
     dispatch.py    workers, leases, ready queues
     capping.py     how many tasks of one kind may be begun at once
     actors.py      actors and their lines of calls
@@ -46,9 +48,11 @@ from .groups import GroupState
 from .ids import IdFactory, item_id, return_id
 from .instructions import Instruction, Send, SignalWorker, Stop
 from .life import Life
+from .lineage import Lineage
 from .named import NamedObjects
 from .records import Actor, Client, Task, TaskEvent, TaskState, Worker, cancelled
-from .store import ObjectTable, error_value
+from .spill import Room
+from .store import ObjectTable, error_value, file_of
 from .streams import Streams
 from .wire import encode_one
 
@@ -84,8 +88,11 @@ class Scheduler:
         self.feed = Feed(clock)
         self.bars = BarTable(self._tell_bars)
         self.store = ObjectTable(
-            Allocator(welcome.capacity, keep_warm), self.out, self._settled, self._handles_gone
-        )
+            Allocator(welcome.capacity, keep_warm), self.out, self.settled, self._handles_gone,
+            self._large_gone,
+        )  # fmt: skip
+        self.room = Room(self, bool(welcome.spill))
+        self.lineage = Lineage(self)
         units = {name: resources.to_units(n) for name, n in total.items()}
         self.pool = resources.Pool(units)
         self.dispatcher = Dispatcher(
@@ -103,7 +110,7 @@ class Scheduler:
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.TaskSpec: self._submit,
             m.TaskFinished: self._finished,
-            m.Want: lambda c, msg: self.store.want(c, msg.ids),
+            m.Want: lambda c, msg: self.store.want(c, msg.ids, msg.look),
             m.Release: lambda c, msg: self.store.release(c, msg.ids),
             m.AddRef: lambda c, msg: self.store.hold(c, msg.ids),
             m.PutObject: self._put,
@@ -112,8 +119,10 @@ class Scheduler:
             m.TasksReturned: lambda c, msg: self._returned(c, msg.tasks),
             m.RegisterFunction: self._register,
             m.Unpin: self._unpin,
-            m.Allocate: self._allocate,
-            m.Abandon: lambda c, msg: self.store.abandon(c, msg.offset),
+            m.Allocate: self.room.allocate,
+            m.Abandon: lambda c, msg: self.store.abandon(c, msg.offset, msg.file),
+            m.LetGone: self.room.let_gone,
+            m.Missing: self._missing,
             m.Cancel: self._cancel,
             m.CancelCell: self._cancel_cell,
             m.KillActor: self._kill_actor,
@@ -211,6 +220,16 @@ class Scheduler:
             self._setup_failed(worker.env, f"it {reason}")
         return self._settle_turn()
 
+    def spilled(self, file: str, name: str) -> list[Instruction]:
+        """A `Spill` was carried out; `name` is the file's, with its suffix."""
+        self.room.spilled(file, name)
+        return self._settle_turn()
+
+    def spill_failed(self, file: str, why: str, full: bool) -> list[Instruction]:
+        """A `Spill` failed and left no file; `full`: for lack of disk space."""
+        self.room.spill_failed(file, why, full)
+        return self._settle_turn()
+
     def tick(self, now: float) -> list[Instruction]:
         """Time has passed: see `next_tick`."""
         self.dispatcher.due(now)
@@ -236,9 +255,10 @@ class Scheduler:
     def next_tick(self) -> float | None:
         """Seconds until `tick` should be called, None if only an event can change anything."""
         soonest = self.dispatcher.next_due()
-        if self.feed.watchers or self._deadlines or self.life.idle_since:
+        if self.feed.watchers or self._deadlines or self.life.idle_since or self.room.waiting:
             now = self.clock()
             times = [soonest, self.feed.next_due(now), self.life.left_to_live(now)]
+            times.append(self.room.next_due(now))
             times += [max(0.0, t.kill_at - now) for t in self._deadlines.values()]
             soonest = min((t for t in times if t is not None), default=None)
         return soonest
@@ -269,6 +289,8 @@ class Scheduler:
                     self.fail(task, record)
             if self._unheld:
                 self.actors.handles_gone(self._unheld.popleft())
+        if self.room.waiting:
+            self.room.pump()
         if self.dispatcher.groups.pending:
             self.dispatcher.groups.place()
         if self.dispatcher.ready:
@@ -287,7 +309,6 @@ class Scheduler:
 
     def _submit(self, client: Client, spec: m.TaskSpec) -> None:
         task = Task(spec, client.id, self.clock())
-        self.tasks[spec.id] = task
         store = self.store
         if spec.kind == m.CREATION:
             self.actors.create(client, task)
@@ -296,6 +317,12 @@ class Scheduler:
         else:
             for i in range(1, (spec.returns if spec.returns >= 0 else 1) + 1):
                 store.create(return_id(spec.id, i), task, client).waiters = [client]
+        self.admit(task)
+
+    def admit(self, task: Task) -> None:
+        """Hold a task's arguments, and queue it if they are all there."""
+        spec, store = task.spec, self.store
+        self.tasks[spec.id] = task
         failed: m.Value | None = None
         for dep in spec.deps:
             entry = store.incref(dep)
@@ -369,7 +396,7 @@ class Scheduler:
             if client.role == "driver":
                 self.out.append(Send(client.id, m.Warn(text)))
 
-    def _settled(self, task: Task, value: m.Value) -> None:
+    def settled(self, task: Task, value: m.Value) -> None:
         """An argument of `task` has its value."""
         if task.ended:
             return
@@ -396,14 +423,17 @@ class Scheduler:
     def _arguments(self, task: Task, worker: Worker) -> list[m.Value]:
         values = []
         task.taken = 0
+        pinned = []
         for dep in task.spec.deps:
-            entry = self.store.objects[dep]
-            value = entry.value
+            value = self.store.objects[dep].value
             assert value is not None
             task.taken += value.size or len(value.data)
-            if value.offset >= 0:
-                self.store.pin(worker, entry, dep)
+            if value.offset != m.INLINE:
+                self.store.use(worker, value)
+                if value.offset >= 0:
+                    pinned.append(value.offset)
             values.append(value)
+        task.sent = tuple(pinned)
         return values
 
     def _register(self, client: Client, message: m.RegisterFunction) -> None:
@@ -468,8 +498,7 @@ class Scheduler:
             self._end(task, TaskEvent.SUCCEEDED, values, worker)
         elif status == "cancelled":
             if not message.started:  # it never looked at its arguments
-                for dep in task.spec.deps:
-                    self.store.unpin(worker, dep)
+                self._unpin_arguments(task, worker)
             record = cancelled(task)
             if message.values:  # it says where that struck
                 told = msgspec.msgpack.decode(message.values[0].data, type=m.ErrorRecord)
@@ -555,12 +584,17 @@ class Scheduler:
             assert task.worker is not None
             actor = self.actors.actors[spec.actor]
             self.actors.created(actor)
+        large = task.large or task.again
         for value in values:
             task.made += value.size or len(value.data)
             self.store.settle(value.id, value, writer)
+            if value.offset != m.INLINE:
+                large = True
         if spec.returns == m.STREAMING:
             self.streams.close(task)
         if spec.kind != m.CREATION:
+            if large:
+                self.lineage.ended(task, values)
             self._let_go(task)
         if spec.parent:
             parent = self.tasks.get(spec.parent)
@@ -618,13 +652,15 @@ class Scheduler:
             self.fail(task, cancelled(task))
         elif self._group_gone(task.spec):
             self.fail(task, _no_group(task))
-        else:
+        elif not self.lineage.holds_up(task):
             self.dispatcher.push(task, front=True)
 
     def abandon(self, client: Client, values: list[m.Value]) -> None:
         for value in values:
             if value.offset >= 0:
-                self.store.abandon(client, value.offset)
+                self.store.abandon(client, value.offset, "")
+            elif value.offset == m.ON_DISK:
+                self.store.abandon(client, m.ON_DISK, file_of(value))
 
     def _count_calls(self, worker: Worker, spec: m.TaskSpec) -> None:
         """`max_calls`: the worker leaves after so many calls of one function."""
@@ -688,13 +724,14 @@ class Scheduler:
                     self.remove_group(group.id)
         for task in list(self.tasks.values()):
             endless = task.spec.returns == m.STREAMING and task.owner == client.id
-            if endless and task.ended == 0.0 and task.stream_dropped < 0:
+            if endless and task.ended == 0.0 and task.stream_dropped < 0 and not task.again:
                 if task.spec.kind == m.TASK:  # nobody else can take its items
                     task.stream_dropped = task.consumed
                     self.cancel(task, force=False, recursive=True, patience=PATIENCE)
                 else:
                     self.streams.stop(task, task.consumed)
         self.store.drop_client(client)
+        self.room.drop_client(client)
 
     # -- objects -------------------------------------------------------------------------------
 
@@ -704,22 +741,25 @@ class Scheduler:
         self.store.settle(value.id, value, client)
 
     def _unpin(self, client: Client, message: m.Unpin) -> None:
-        for object_id in message.ids:
-            self.store.unpin(client, object_id)
+        for offset in message.offsets:
+            self.store.blocks.unpin(client, offset)
 
-    def _allocate(self, client: Client, message: m.Allocate) -> None:
-        offset = self.store.allocate(client, message.size)
-        if offset is None:
-            used, capacity = self.store.allocator.used, self.store.allocator.capacity
-            error = (
-                f"no room for an object of {message.size:,} bytes: {used:,} of the object "
-                f"store's {capacity:,} bytes are in use. Drop references to large objects "
-                "(del, or let them go out of scope), or start the session with a larger "
-                "object_store_memory."
-            )
-            self.out.append(Send(client.id, m.Reply(message.request, error=error)))
-        else:
-            self.out.append(Send(client.id, m.Reply(message.request, encode_one(offset))))
+    def _unpin_arguments(self, task: Task, worker: Worker) -> None:
+        """The worker never looked at what it was sent with this task."""
+        for offset in task.sent:
+            self.store.blocks.unpin(worker, offset)
+        task.sent = ()
+
+    def _missing(self, client: Client, message: m.Missing) -> None:
+        """The file of an object can't be read. It may have moved since it was sent."""
+        entry = self.store.objects.get(message.id)
+        value = entry.value if entry is not None else None
+        if value is not None and value.offset == m.ON_DISK and file_of(value) == message.file:
+            self.lineage.lost(message.id)
+        self.store.want(client, [message.id])
+
+    def _large_gone(self, object_id: bytes) -> None:
+        self.lineage.large_gone(object_id)
 
     def _handles_gone(self, actor_id: bytes) -> None:
         """Later: an actor's end drops references, perhaps other actors' last handles."""
@@ -795,8 +835,7 @@ class Scheduler:
             task = worker.inflight.pop(task_id, None)
             if task is None:
                 continue
-            for dep in task.spec.deps:
-                self.store.unpin(worker, dep)
+            self._unpin_arguments(task, worker)
             task.move(TaskEvent.RETURNED)
             task.worker = None
             task.attempt -= 1

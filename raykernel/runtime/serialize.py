@@ -29,7 +29,8 @@ import cloudpickle
 Buffer = bytes | bytearray | memoryview
 
 _HEAD = struct.Struct("<4sIQ")
-_MAGIC = b"RKB1"
+BUFFERS_MAGIC = b"RKB1"
+ARROW_MAGIC = b"ARROW1"
 _ALIGN = 64
 _PLAIN_LEAVES: frozenset[type] = frozenset({int, float, str, bytes, bool, type(None), complex})
 _PLAIN_NODES = 64  # containers with more nodes than this aren't walked: the C pickler might fail
@@ -90,7 +91,7 @@ class Serialized:
         if not self.buffers:
             return [self.pickle]
         sizes = [b.nbytes for b in self.buffers]
-        head = _HEAD.pack(_MAGIC, len(sizes), len(self.pickle))
+        head = _HEAD.pack(BUFFERS_MAGIC, len(sizes), len(self.pickle))
         head += struct.pack(f"<{len(sizes)}Q", *sizes)
         out: list[Buffer] = [head, self.pickle]
         at = len(head) + len(self.pickle)
@@ -236,7 +237,7 @@ def deserialize(data: Buffer, apart: Sequence[Any] | None = None) -> Any:
         return pickle.loads(data) if apart is None else _fill(data, apart)
     view = memoryview(data).toreadonly()
     magic, count, pickled = _HEAD.unpack_from(view)
-    if magic != _MAGIC:
+    if magic != BUFFERS_MAGIC:
         raise ValueError("not a serialized value")
     sizes = struct.unpack_from(f"<{count}Q", view, _HEAD.size)
     at = _HEAD.size + 8 * count

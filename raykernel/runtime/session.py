@@ -1,7 +1,7 @@
 """Session folders: where a session's sockets, logs and description lie, and who may look.
 
     <tmp>/raykernel-<uid>/<name>/          0700
-        head.sock   session.json   logs/   [arena]
+        head.sock   session.json   logs/   spill/   [arena]
     /dev/shm/raykernel-<uid>-<name>        the arena, where shared memory is large enough
 
 A session is alive while its head process is. What a killed head left behind is swept by the next
@@ -161,10 +161,28 @@ def list_sessions() -> list[SessionInfo]:
     return sorted(found, key=lambda s: s.started)
 
 
+def make_spill(name: str, folder: Path, directory: str | None) -> str:
+    """Make the folder for a session's spilled objects: its own, or one in `directory`.
+
+    Raises OSError if it can't be made or written to.
+    """
+    if directory is None:
+        spill = folder / "spill"
+    else:
+        spill = Path(directory).absolute() / f"raykernel-{os.getuid()}-{name}"
+        spill.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "elsewhere").symlink_to(spill)
+    spill.mkdir(mode=0o700)
+    return str(spill)
+
+
 def remove(folder: Path, arena: Path) -> None:
     """Delete what a session keeps on disk and in shared memory."""
     if arena.parent == _SHM:
         arena.unlink(missing_ok=True)
+    elsewhere = folder / "elsewhere"  # of its spilled objects
+    if elsewhere.is_symlink():
+        shutil.rmtree(elsewhere.readlink(), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct):
     cwd: str
     path: list[str]  # the driver's sys.path
     preload: list[str]  # modules worth having before the first fork
+    spill: str = ""  # the folder for objects that have no room in memory, "" for none
     size_threads: bool = True  # OMP_NUM_THREADS is ours to set: the user has not
     env: dict[str, str] = {}  # environment variables of all workers
     ttl: float = 0.0  # seconds the session outlives its last driver

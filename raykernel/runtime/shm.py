@@ -20,6 +20,9 @@ from .serialize import Buffer
 
 _IOV_MAX = 1024
 
+#: What a full file system says.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class Arena:
     """One process's access to the session's arena file.

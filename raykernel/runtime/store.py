@@ -11,18 +11,22 @@ Whoever unpickles a ref still holds the container (as an argument, or as its own
 its AddRef is on the way, on the same stream as the later Release of the container: so a count
 never touches zero while somebody is about to hold on.
 
-Memory in the arena is *pinned* by each delivery to a client until the client says that the last
-view is gone, or dies. A block is free when its object is gone and nobody has it pinned.
+A value lies in the head (small ones), in a block of the arena (blocks.py), or in a file of the
+spill folder. A file is read where it is, through a mapping of its own: it needs no pin, for what is
+mapped stays readable when its name is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from .allocator import Allocator
+from .blocks import Blocks
 from .ids import is_handle
-from .instructions import Discard, Instruction
-from .messages import ErrorRecord, Value
+from .instructions import Instruction, Unlink
+from .messages import AWAY, INLINE, ON_DISK, ErrorRecord, Value
 from .records import Client, Object, Task
 from .wire import encode_one
 
@@ -38,15 +42,18 @@ class ObjectTable:
         out: list[Instruction],
         settled: Settled,
         handles_gone: Callable[[bytes], None],
+        large_gone: Callable[[bytes], None],
     ) -> None:
         self.objects: dict[bytes, Object] = {}
-        self.allocator = allocator
+        self.blocks = Blocks(allocator, out)
         self.full_outboxes: set[Client] = set()
         self._out = out
         self._settled = settled  # a task's argument got its value
         self._handles_gone = handles_gone  # the last handle of this actor is gone
-        self._pins: dict[bytes, int] = {}  # pins of objects that are gone already
-        self._blocks: dict[bytes, int] = {}  # their offsets
+        self._large_gone = large_gone  # a value that was not inline is gone with its object
+        self.disk: dict[str, int] = {}  # sizes of the files that hold an object
+        self.on_disk = 0  # bytes in them
+        self.read_back = 0  # bytes delivered from them so far
 
     # -- references ----------------------------------------------------------------------------
 
@@ -118,12 +125,9 @@ class ObjectTable:
                 if is_handle(object_id):
                     self._handles_gone(object_id[:16])
                 continue
-            if value.offset >= 0:
-                if entry.pins:
-                    self._pins[object_id] = entry.pins
-                    self._blocks[object_id] = value.offset
-                else:
-                    self.free_block(value.offset)
+            if value.offset != INLINE:
+                self.drop_place(value)
+                self._large_gone(object_id)
             for inner in value.contained:
                 other = self.objects[inner]
                 other.count -= 1
@@ -134,27 +138,28 @@ class ObjectTable:
 
     def settle(self, object_id: bytes, value: Value, writer: Client | None) -> None:
         """The object has its value: hand it to those who wait. A second value is dropped."""
-        if value.offset >= 0 and writer is not None:
-            writer.blocks.discard(value.offset)
         entry = self.objects.get(object_id)
         if entry is None or entry.value is not None:
-            if value.offset >= 0:
-                self.free_block(value.offset)
+            if value.offset != INLINE:
+                self.drop_place(value, writer)
             return
+        if value.offset != INLINE:
+            self._seal(object_id, value, writer)
         entry.value = value
         for inner in value.contained:
             self.incref(inner)
         waiters, entry.waiters = entry.waiters, None
         if waiters:
+            look = value.offset == INLINE or not self.blocks.crowded
             for client in waiters:
                 if client.connected:
-                    self.deliver(client, entry, value)
+                    self.deliver(client, value, look)
         dependents, entry.dependents = entry.dependents, None
         if dependents:
             for task in dependents:
                 self._settled(task, value)
 
-    def want(self, client: Client, ids: Iterable[bytes]) -> None:
+    def want(self, client: Client, ids: Iterable[bytes], look: bool = True) -> None:
         for object_id in ids:
             entry = self.objects.get(object_id)
             if entry is None:
@@ -164,71 +169,92 @@ class ObjectTable:
                 del self.objects[object_id]
                 self._queue(client, value)
             elif entry.value is not None:
-                self.deliver(client, entry, entry.value)
+                self.deliver(client, entry.value, look)
             elif entry.waiters is None:
                 entry.waiters = [client]
             elif client not in entry.waiters:
                 entry.waiters.append(client)
 
-    def deliver(self, client: Client, entry: Object, value: Value) -> None:
-        if value.offset >= 0:
-            self.pin(client, entry, value.id)
+    def deliver(self, client: Client, value: Value, look: bool = True) -> None:
+        """Send a value. What lies in the arena and need not be looked at yet is only told of:
+        then it can still move to disk."""
+        if value.offset >= 0 and not look:
+            value = replace(value, offset=AWAY)
+        elif value.offset != INLINE:
+            self.use(client, value)
         self._queue(client, value)
+
+    def use(self, client: Client, value: Value) -> None:
+        """A value that is not inline is about to be sent to `client`."""
+        if value.offset >= 0:
+            self.blocks.pin(client, value.offset)
+        else:
+            self.read_back += value.size
 
     def _queue(self, client: Client, value: Value) -> None:
         if not client.outbox:
             self.full_outboxes.add(client)
         client.outbox.append(value)
 
-    # -- memory --------------------------------------------------------------------------------
+    # -- places --------------------------------------------------------------------------------
 
-    def pin(self, client: Client, entry: Object, object_id: bytes) -> None:
-        entry.pins += 1
-        client.pins[object_id] = client.pins.get(object_id, 0) + 1
-
-    def unpin(self, client: Client, object_id: bytes) -> None:
-        mine = client.pins.get(object_id, 0)
-        if mine > 1:
-            client.pins[object_id] = mine - 1
-        elif mine == 1:
-            del client.pins[object_id]
-        else:
+    def _seal(self, object_id: bytes, value: Value, writer: Client | None) -> None:
+        if value.offset >= 0:
+            self.blocks.seal(value.offset, object_id, writer)
             return
-        self._unpin(object_id, 1)
+        name = file_of(value)
+        if writer is not None:
+            writer.files.discard(stem(name))
+        self.disk[name] = value.size
+        self.on_disk += value.size
 
-    def _unpin(self, object_id: bytes, n: int) -> None:
-        pins = self._pins.get(object_id)
-        if pins is None:
-            self.objects[object_id].pins -= n
-        elif pins > n:  # (there may be a lost object of this id by now: the pins aren't its)
-            self._pins[object_id] = pins - n
-        else:
-            del self._pins[object_id]
-            self.free_block(self._blocks.pop(object_id))
+    def drop_place(self, value: Value, writer: Client | None = None) -> None:
+        """Nobody needs what lies at this value's place (any more)."""
+        if value.offset >= 0:
+            self.blocks.drop(value.offset, writer)
+            return
+        name = file_of(value)
+        if writer is not None:
+            writer.files.discard(stem(name))
+        self.on_disk -= self.disk.pop(name, 0)
+        self._out.append(Unlink(name))
 
-    def allocate(self, client: Client, size: int) -> int | None:
-        offset = self.allocator.allocate(size)
-        if offset is not None:
-            client.blocks.add(offset)
-        return offset
+    def moved(self, object_id: bytes, value: Value) -> None:
+        """The object lies in a file now; views of its block may live on."""
+        entry = self.objects[object_id]
+        assert entry.value is not None
+        self.blocks.drop(entry.value.offset)
+        entry.value = value
+        self._seal(object_id, value, None)
 
-    def abandon(self, client: Client, offset: int) -> None:
-        if offset in client.blocks:
-            client.blocks.remove(offset)
-            self.free_block(offset)
+    def forget_value(self, object_id: bytes) -> Object:
+        """The only copy is lost: the object waits for a value again."""
+        entry = self.objects[object_id]
+        value, entry.value = entry.value, None
+        assert value is not None
+        self.drop_place(value)
+        for inner in value.contained:
+            self.decref(inner)
+        return entry
 
-    def free_block(self, offset: int) -> None:
-        for start, size in self.allocator.free(offset):
-            self._out.append(Discard(start, size))
+    def pins(self, entry: Object) -> int:
+        value = entry.value
+        return 0 if value is None or value.offset < 0 else self.blocks.blocks[value.offset].pins
+
+    def abandon(self, client: Client, offset: int, file: str) -> None:
+        """A place that `client` was given holds no object, and never will."""
+        if offset >= 0:
+            self.blocks.abandon(client, offset)
+        elif stem(file) in client.files:
+            client.files.remove(stem(file))
+            self._out.append(Unlink(file))
 
     def drop_client(self, client: Client) -> None:
-        """The process is gone: so are its references, pins and half-written blocks."""
-        for offset in client.blocks:
-            self.free_block(offset)
-        client.blocks.clear()
-        for object_id, n in client.pins.items():
-            self._unpin(object_id, n)
-        client.pins.clear()
+        """The process is gone: so are its references, pins and half-written places."""
+        self.blocks.drop_client(client)
+        for name in client.files:
+            self._out.append(Unlink(name))
+        client.files.clear()
         held, client.held = client.held, {}
         for object_id, n in held.items():
             entry = self.objects.get(object_id)
@@ -236,6 +262,17 @@ class ObjectTable:
                 entry.count -= n
                 if entry.count == 0:
                     self._free(object_id, entry)
+
+
+def file_of(value: Value) -> str:
+    """The name of the file in which a value lies."""
+    assert value.offset == ON_DISK
+    return value.data.decode()
+
+
+def stem(name: str) -> str:
+    """A spill file's name without the suffix that tells its format."""
+    return name.partition(".")[0]
 
 
 def error_value(object_id: bytes, record: ErrorRecord) -> Value:

@@ -17,6 +17,7 @@ from .dispatch import POKE
 from .ids import item_id, return_id
 from .instructions import Send, SignalWorker
 from .records import Client, Task, TaskState, Worker, cancelled
+from .store import error_value
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -29,7 +30,10 @@ class Streams:
         self._core = core
 
     def new_item(self, task: Task, position: int) -> None:
-        """An item is held for the stream's consumer until it takes it or drops the stream."""
+        """An item is held for the stream's consumer until it takes it or drops the stream. Nobody
+        takes the items of a second run but who holds them already."""
+        if task.again:
+            return
         owner = self._core.clients.get(task.owner)
         object_id = item_id(task.spec.id, position)
         if (
@@ -48,6 +52,7 @@ class Streams:
         if task.stream_dropped >= 0:
             self._core.abandon(worker, [message.value])
             return
+        task.large = task.large or message.value.offset != m.INLINE
         self.new_item(task, message.position)
         self._core.store.settle(message.value.id, message.value, worker)
 
@@ -56,15 +61,29 @@ class Streams:
 
     def close(self, task: Task) -> None:
         """The item after the last was perhaps waited for already: it will never be."""
+        if task.again:
+            self._not_made_again(task)
+            return
         object_id = item_id(task.spec.id, task.produced)
         entry = self._core.store.objects.get(object_id)
         owner = self._core.clients.get(task.owner)
         if entry is not None and entry.value is None and owner is not None:
             self._core.store.release(owner, [object_id])
 
+    def _not_made_again(self, task: Task) -> None:
+        """Lost items that the second run did not come to."""
+        store = self._core.store
+        record = m.ErrorRecord(
+            "lost", "the object is lost, and its generator did not yield it again", task.spec.name,
+            task=task.spec.id, cell=task.spec.cell,
+        )  # fmt: skip
+        left = [i for i, e in store.objects.items() if i[:24] == task.spec.id and e.value is None]
+        for object_id in left:
+            store.settle(object_id, error_value(object_id, record), None)
+
     def consumed(self, client: Client, message: m.Consumed) -> None:
         task = self._core.tasks.get(message.task)
-        if task is None:
+        if task is None or task.again:
             return
         if message.position == task.produced:
             self.new_item(task, message.position)  # the next one is about to be wanted
@@ -83,7 +102,7 @@ class Streams:
                 break
             self._core.store.release(client, [object_id])
             position += 1
-        if task is not None and task.stream_dropped < 0:
+        if task is not None and task.stream_dropped < 0 and not task.again:
             self.stop(task, message.position)
 
     def stop(self, task: Task, position: int) -> None:

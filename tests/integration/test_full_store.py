@@ -1,34 +1,95 @@
-"""An object store that is full: a clear error, and nothing lost."""
+"""Where objects have no room at all: a clear error, and nothing lost."""
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-import raykernel as ray
+import raykernel
+from raykernel import api
+from raykernel.runtime.shm import Arena
 from tests.integration.test_memory import soon, store
 
+MIB = 2**17  # in float64s
 
-def test_a_full_store_says_so_and_loses_nothing() -> None:
-    ray.init(num_cpus=1, object_store_memory=20 * 2**20)
+
+def large(size: int) -> Any:
+    return np.ones(size * MIB)
+
+
+@raykernel.remote
+def make(size: int) -> Any:
+    return np.ones(size * MIB)
+
+
+@pytest.fixture
+def ray(ray_session: ModuleType) -> ModuleType:
+    return ray_session
+
+
+def test_without_spilling_a_full_store_says_so_and_loses_nothing() -> None:
+    ray = raykernel
+    ray.init(
+        num_cpus=1, object_store_memory=20 * 2**20,
+        _system_config={"automatic_object_spilling_enabled": False},
+    )  # fmt: skip
     try:
-        kept = ray.put(np.ones(10 * 2**17))
-        with pytest.raises(ray.exceptions.ObjectStoreFullError, match="no room"):
-            ray.put(np.ones(15 * 2**17))
-
-        @ray.remote
-        def too_large() -> Any:
-            return np.ones(15 * 2**17)
-
-        with pytest.raises(ray.exceptions.ObjectStoreFullError, match="room"):
-            ray.get(too_large.remote())
-        assert ray.get(kept).sum() == 10 * 2**17
+        kept = ray.put(large(10))
+        with pytest.raises(ray.exceptions.ObjectStoreFullError, match=r"no room.*switched off"):
+            ray.put(large(15))
+        with pytest.raises(ray.exceptions.ObjectStoreFullError, match=r"(?i)no room"):
+            ray.get(make.remote(15))
+        assert ray.get(kept).sum() == 10 * MIB
         del kept
         gc.collect()
         assert soon(lambda: store()["used"] == 0)
-        assert ray.get(ray.put(np.ones(15 * 2**17))).sum() == 15 * 2**17
+        assert ray.get(ray.put(large(15))).sum() == 15 * MIB
     finally:
         ray.shutdown()
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Path]:
+    """A session whose disk has no space left for the first files of its spill folder."""
+    raykernel.init(num_cpus=1, object_store_memory=20 * 2**20)
+    folder = Path(api.engine().client.welcome.spill)  # type: ignore[union-attr]
+    for i in range(1, 30):
+        (folder / f"object-{i:06d}.pickle5").symlink_to("/dev/full")
+    yield folder
+    raykernel.shutdown()
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(full_disk: Path) -> None:
+    ray = raykernel
+    kept = [ray.put(large(9)), ray.put(large(9))]
+    with pytest.raises(ray.exceptions.OutOfDiskError, match=r"spill.*No space left"):
+        ray.put(large(9))
+    with pytest.raises(ray.exceptions.OutOfDiskError, match="No space left"):
+        ray.put(large(30))
+    with pytest.raises(ray.exceptions.OutOfDiskError, match="No space left"):
+        ray.get(make.remote(9))
+    assert [ray.get(ref).sum() for ref in kept] == [9 * MIB, 9 * MIB]
+    for link in full_disk.iterdir():
+        link.unlink()
+    kept.append(ray.put(large(9)))  # now there is space
+    assert [ray.get(ref).sum() for ref in kept] == [9 * MIB] * 3
+
+
+def test_what_shared_memory_can_not_take_goes_to_disk(
+    ray: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: Arena, *args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Arena, "write", write)
+    ref = ray.put(large(1))
+    assert store()["on_disk_objects"] == 1
+    assert ray.get(ref).sum() == MIB

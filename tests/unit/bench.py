@@ -10,14 +10,25 @@ import signal
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from raykernel.runtime import messages as m
 from raykernel.runtime import resources
 from raykernel.runtime.allocator import PAGE
 from raykernel.runtime.ids import IdFactory, handle_id, return_id
-from raykernel.runtime.instructions import Discard, Instruction, Send, SignalWorker, StartWorker
+from raykernel.runtime.instructions import (
+    Discard,
+    Instruction,
+    Send,
+    SignalWorker,
+    Spill,
+    StartWorker,
+    Unlink,
+)
 from raykernel.runtime.invariants import validate
 from raykernel.runtime.records import ActorState, Task
 from raykernel.runtime.scheduler import Scheduler
+from raykernel.runtime.store import file_of
 
 from .world import CLASS, QUICK, SLOW, Arena, Log, Proc, Run, WorkerProc
 
@@ -29,9 +40,11 @@ INFEASIBLE = resources.encode({"CPU": 3})
 class Bench:
     """See the module's comment."""
 
-    def set_up(self, quick: bool) -> None:
+    def set_up(self, quick: bool, spills: bool) -> None:
         self.now = 1000.0
         welcome = m.Welcome("name", "/", "node", "/arena", CAPACITY, "job", TOTAL, "ns")
+        if spills:
+            welcome = msgspec.structs.replace(welcome, spill="/spill")
         self.scheduler = Scheduler(
             clock=lambda: self.now,
             ids=IdFactory(b"head............"),
@@ -41,6 +54,7 @@ class Bench:
         )
         self.arena = Arena()
         self.log = Log()
+        self.spills: dict[str, Spill] = {}  # not carried out yet
         self.drivers: list[Proc] = []
         self.planned: dict[bytes, WorkerProc] = {}
         self.workers: dict[bytes, WorkerProc] = {}
@@ -82,6 +96,11 @@ class Bench:
                     self.workers[instruction.worker].signal(instruction.number)
             elif isinstance(instruction, Discard):
                 self.arena.discard(instruction.offset, instruction.size)
+            elif isinstance(instruction, Spill):
+                self.spills[instruction.file] = instruction
+            elif isinstance(instruction, Unlink):
+                assert instruction.file not in self.spills, "a file is removed, then written"
+                self.arena.unlink(instruction.file)
             else:
                 raise AssertionError(f"{instruction}: there is a driver")
         validate(self.scheduler)
@@ -89,8 +108,8 @@ class Bench:
 
     def _ended(self, task: Task) -> None:
         self.ended[task.spec.id] += 1
-        creation = task.spec.kind == m.CREATION  # may run again
-        assert creation or self.ended[task.spec.id] == 1, "a task ended twice"
+        again = task.spec.kind == m.CREATION or task.again
+        assert again or self.ended[task.spec.id] == 1, "a task ended twice"
         self._note_end(task)
 
     def _send(self, to: bytes, message: Any) -> None:
@@ -130,6 +149,26 @@ class Bench:
                 self.specs[message.id] = message
         self.obey(self.scheduler.handle(proc.id, messages))
         return True
+
+    def write_file(self, file: str, fails: bool) -> None:
+        """The spilling thread has done something."""
+        spill = self.spills.pop(file)
+        if fails:
+            self.obey(self.scheduler.spill_failed(file, "No space left on device", True))
+        else:
+            name = self.arena.copy(spill.offset, spill.size, file)
+            self.obey(self.scheduler.spilled(file, name))
+
+    def lose_file(self, name: str) -> None:
+        """Somebody removes a file of the spill folder."""
+        object_id = self.arena.disk.pop(name)
+        entry = self.scheduler.store.objects.get(object_id)
+        if entry is None or entry.task is None or entry.task.retries == 0:
+            return
+        spec = entry.task.spec
+        simple = spec.kind == m.TASK and spec.returns == 1
+        if simple and not spec.deps and not spec.contained:
+            self.arena.repeatable.add(object_id)
 
     def bury(self, worker: WorkerProc, status: int, heard: int, eof: bool) -> None:
         """A worker's process ended: its last words, the end of its connection, its death."""
@@ -207,7 +246,8 @@ class Bench:
         for proc in self.procs():
             streams = {s.task for s in proc.streams.values()}
             missing = {i for i in proc.wanted if i[:24] not in streams}
-            assert not missing, "what somebody waits for has not come"
+            known = {i: self.scheduler.store.objects.get(i) for i in missing}
+            assert not missing, f"what somebody waits for has not come: {known}"
         for proc in [*self.drivers, *self.living()]:
             proc.drop_all()
         self.drain()
@@ -243,6 +283,10 @@ class Bench:
             for worker_id in list(self.doomed):
                 self._strike(worker_id, 99, True)
                 busy = True
+            for file in list(self.spills):
+                self.write_file(file, fails=False)
+                busy = True
+            busy |= bool(self.scheduler.room.waiting)
             for proc in [*self.drivers, *self.living()]:
                 busy |= bool(proc.inbox)
                 self._read(proc)
@@ -277,10 +321,11 @@ class Bench:
         store = scheduler.store
         rings = self.rings()
         memory = sum(-(-v.size // PAGE) * PAGE for v in rings if v.offset >= 0)
-        assert store.allocator.used == memory, "memory outlives its objects"
-        assert not store._pins
-        assert not store._blocks
-        assert not any(e.pins for e in store.objects.values())
+        assert store.blocks.allocator.used == memory, "memory outlives its objects"
+        assert not any(b.pins for b in store.blocks.blocks.values())
+        files = {file_of(v) for v in rings if v.offset == m.ON_DISK}
+        assert set(store.disk) == files, "files outlive their objects"
+        assert set(self.arena.disk) <= files, "files outlive their objects on disk"
         assert not self.arena.views
         assert not scheduler.actors.names
         for name, total in scheduler.pool.total.items():
@@ -290,6 +335,7 @@ class Bench:
             assert not client.held
             assert not client.pins
             assert not client.blocks
+            assert not client.files
             assert client.actors == 0
 
     def rings(self) -> list[m.Value]:
@@ -298,6 +344,8 @@ class Bench:
         objects = self.scheduler.store.objects
         values = [e.value for e in objects.values() if e.value is not None]
         counted = Counter(inner for v in values for inner in v.contained)
+        for record in self.scheduler.lineage.records.values():
+            counted.update(record.held)
         for object_id, entry in objects.items():
             assert entry.count == counted[object_id], "objects outlive their references"
         return values

@@ -180,7 +180,7 @@ class Session:
     @property
     def used(self) -> int:
         """Bytes of the arena in use."""
-        return self.scheduler.store.allocator.used
+        return self.scheduler.store.blocks.allocator.used
 
 
 def ref(task: m.TaskSpec, index: int = 1) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -34,9 +35,9 @@ flag = st.booleans()
 class SchedulerMachine(Bench, RuleBasedStateMachine):
     """See the module's comment."""
 
-    @initialize(quick=flag)
-    def begin(self, quick: bool) -> None:
-        self.set_up(quick)
+    @initialize(quick=flag, spills=st.sampled_from([True, True, True, False]))
+    def begin(self, quick: bool, spills: bool) -> None:
+        self.set_up(quick, spills)
 
     # -- drivers -------------------------------------------------------------------------------
 
@@ -266,6 +267,67 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
     @rule(who=small, on=flag, brief=flag)
     def subscribe(self, who: int, on: bool, brief: bool) -> None:
         pick(self.drivers, who).say(m.Subscribe(on, brief))
+
+    # -- memory --------------------------------------------------------------------------------
+
+    @rule(who=small, n=small)
+    def look(self, who: int, n: int) -> None:
+        """A driver keeps a view of something it got."""
+        driver = pick(self.drivers, who)
+        large = [i for i, v in driver.values.items() if v.offset >= 0]
+        if large:
+            driver.looking.add(pick(large, n))
+
+    @precondition(lambda self: any(d.looking for d in self.drivers))
+    @rule(who=small)
+    def look_away(self, who: int) -> None:
+        pick([d for d in self.drivers if d.looking], who).looking.pop()
+
+    @rule(who=small, count=st.integers(1, 3))
+    def compute_large(self, who: int, count: int) -> None:
+        """Large results, more than there is room for, of tasks that may run again."""
+        proc, parent = pick(self.submitters(), who)
+        before = set(proc.refs)
+        for _ in range(count):
+            self._submit(proc, function=QUICK, retries=3, resources="CPU=10000", parent=parent)
+        self.things_move(who, 2, large=True)
+        self.files_written(2)
+        fresh = tuple(i for i in proc.refs if i not in before)[:2]
+        if fresh and count > 1:  # and of one that takes two of them
+            self._submit(
+                proc, function=QUICK, retries=3, resources="CPU=10000", parent=parent, deps=fresh,
+                slots=tuple(range(len(fresh))),
+            )  # fmt: skip
+            self.things_move(who, 2, large=True)
+
+    @rule(turns=st.integers(1, 4))
+    def files_written(self, turns: int) -> None:
+        for _ in range(turns):
+            for file in list(self.spills):
+                self.write_file(file, fails=False)
+            self.head_hears_all()
+            self.all_read()
+
+    @precondition(lambda self: self.spills)
+    @rule(n=small)
+    def disk_is_full(self, n: int) -> None:
+        self.write_file(pick(self.spills, n), fails=True)
+
+    @precondition(lambda self: self.arena.disk)
+    @rule(who=small, n=small)
+    def file_is_lost(self, who: int, n: int) -> None:
+        """A file goes; perhaps somebody notices."""
+        name = pick(self.arena.disk, n)
+        object_id = self.arena.disk[name]
+        self.lose_file(name)
+        driver = pick(self.drivers, who)
+        if object_id in driver.refs:
+            known = driver.values.get(object_id)
+            if known is not None and known.offset == m.ON_DISK:
+                driver.values[object_id] = msgspec.structs.replace(known, offset=m.AWAY)
+            driver.want([object_id])
+            self.head_hears_all()
+            self.all_read()
 
     # -- wires ---------------------------------------------------------------------------------
 

@@ -14,10 +14,12 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from raykernel.runtime import dispatch, resources
+from raykernel.runtime.blocks import Blocks
 from raykernel.runtime.dispatch import Dispatcher
+from raykernel.runtime.lineage import Lineage
 from raykernel.runtime.records import Task, TaskEvent, Worker
 from raykernel.runtime.scheduler import Scheduler
-from raykernel.runtime.store import ObjectTable
+from raykernel.runtime.spill import Room
 
 from .machine import SchedulerMachine
 from .test_scheduler_machine import SETTINGS
@@ -29,9 +31,44 @@ Method = Callable[..., Any]
 def lose_a_free(free_block: Method) -> Method:
     """Some blocks stay taken when their objects go."""
 
-    def faulty(self: ObjectTable, offset: int) -> None:
+    def faulty(self: Blocks, offset: int) -> None:
         if offset // LARGE % 2 == 0:
             free_block(self, offset)
+
+    return faulty
+
+
+def move_what_is_seen(moved: Method) -> Method:
+    """A block is free as soon as its object is in a file, whoever looks at it."""
+
+    def faulty(self: Blocks, offset: int) -> None:
+        block = self.blocks[offset]
+        if block.pins and not block.owner:
+            block.moving = ""
+            self._free(offset)
+        else:
+            moved(self, offset)
+
+    return faulty
+
+
+def forget_to_move(pump: Method) -> Method:
+    """Who waits for memory is forgotten when something is being moved already."""
+
+    def faulty(self: Room) -> None:
+        if self.moving and len(self.waiting) > 1:
+            self.waiting.pop()
+        pump(self)
+
+    return faulty
+
+
+def forget_how(ended: Method) -> Method:
+    """How an object was made is not kept if its task had no arguments."""
+
+    def faulty(self: Lineage, task: Task, values: list[Any]) -> None:
+        if task.spec.deps or len(values) != 1:
+            ended(self, task, values)
 
     return faulty
 
@@ -88,7 +125,10 @@ def return_too_little(gone: Method) -> Method:
 @pytest.mark.parametrize(
     ("owner", "method", "fault"),
     [
-        (ObjectTable, "free_block", lose_a_free),
+        (Blocks, "_free", lose_a_free),
+        (Blocks, "moved", move_what_is_seen),
+        (Room, "pump", forget_to_move),
+        (Lineage, "ended", forget_how),
         (Scheduler, "_let_go", lose_a_reference),
         (Dispatcher, "due", dispatch_twice),
         (Dispatcher, "blocked", return_too_much),

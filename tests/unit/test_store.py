@@ -186,7 +186,7 @@ def test_memory_that_is_looked_at_outlives_its_object():
     session.driver(m.Release([put.id]))
     other(m.Release([put.id]))
     assert (session.objects, session.used) == (0, LARGE)
-    other(m.Unpin([put.id]))
+    other(m.Unpin([put.offset]))
     assert session.used == 0
 
 
@@ -198,16 +198,16 @@ def test_each_delivery_is_looked_at_for_itself():
         reader(m.AddRef([put.id]), m.Want([put.id]), m.Want([put.id]), m.Release([put.id]))
     session.driver(m.Release([put.id]))
     for unpin in (readers[0], readers[1], readers[0]):
-        unpin(m.Unpin([put.id]))
+        unpin(m.Unpin([put.offset]))
         assert session.used == LARGE
-    readers[1](m.Unpin([put.id]))
+    readers[1](m.Unpin([put.offset]))
     assert session.used == 0
 
 
 def test_looking_away_from_what_one_does_not_look_at_changes_nothing():
     session = Session()
     put = large(session, session.driver)
-    session.driver(m.Unpin([put.id, session.ids.put()]))
+    session.driver(m.Unpin([put.offset, 12345]))
     assert session.used == LARGE
 
 
@@ -221,7 +221,7 @@ def test_an_argument_is_looked_at_by_its_worker_until_that_says_so():
     assert message.values == [put]
     worker(done(task))
     assert session.used == LARGE
-    worker(m.Unpin([put.id]))
+    worker(m.Unpin([put.offset]))
     assert session.used == 0
 
 
@@ -349,5 +349,6 @@ def test_the_objects_can_be_listed():
             "shared": True,
             "references": 1,
             "pins": 1,
+            "where": "memory",
         }
     ]

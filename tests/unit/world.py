@@ -4,7 +4,7 @@
     Driver    holds references and streams
     WorkerProc  runs what it is sent, as worker.py does: one at a time, or several if it is an actor
                 that allows it; hands back what is queued when it blocks or is recalled
-    Arena     who may read and write which bytes
+    Arena     who may read and write which bytes, and what lies in files
 
 The processes check what they are told: nothing runs twice, in-order actors keep their callers'
 order, and no byte is given out while somebody may look at it.
@@ -42,6 +42,8 @@ class Arena:
     def __init__(self) -> None:
         self.blocks: dict[int, tuple[int, bytes]] = {}  # offset: size, object written there
         self.views: Counter[tuple[int, int, bytes]] = Counter()
+        self.disk: dict[str, bytes] = {}  # file: object written there
+        self.repeatable: set[bytes] = set()  # lost objects that are to come again
 
     def write(self, offset: int, size: int, object_id: bytes) -> None:
         for start, length, seen in self.views:
@@ -62,6 +64,17 @@ class Arena:
         self.views[key] -= 1
         if not self.views[key]:
             del self.views[key]
+
+    def copy(self, offset: int, size: int, file: str) -> str:
+        """A block goes to a file; its name."""
+        found, object_id = self.blocks[offset]
+        assert found == size, "a part of an object is moved"
+        self.disk[file + ".pickle"] = object_id
+        return file + ".pickle"
+
+    def unlink(self, file: str) -> None:
+        for name in [n for n in self.disk if n.partition(".")[0] == file.partition(".")[0]]:
+            del self.disk[name]
 
     def discard(self, offset: int, size: int) -> None:
         for start, length, seen in self.views:
@@ -93,6 +106,7 @@ class Proc:
         self.streams: dict[bytes, Stream] = {}
         self.replies = 0
         self.writing: dict[int, tuple[int, Any]] = {}  # allocations asked for: size, what then
+        self.looking: set[bytes] = set()  # objects of which it holds views
 
     def say(self, *messages: Any) -> None:
         self.outbox.extend(messages)
@@ -134,16 +148,20 @@ class Proc:
 
     def forget(self, object_id: bytes) -> None:
         self.wanted.discard(object_id)
+        self.looking.discard(object_id)
         value = self.values.pop(object_id, None)
         if value is not None and value.offset >= 0:
             self.unpin(value)
 
     def unpin(self, value: m.Value) -> None:
         self.arena.look_away(value)
-        self.say(m.Unpin([value.id]))
+        self.say(m.Unpin([value.offset]))
 
     def want(self, ids: Any) -> None:
-        fresh = [i for i in dict.fromkeys(ids) if i not in self.wanted and i not in self.values]
+        fresh = [
+            i for i in dict.fromkeys(ids)
+            if i not in self.wanted and (i not in self.values or self.values[i].offset == m.AWAY)
+        ]  # fmt: skip
         if fresh:
             self.wanted.update(fresh)
             self.say(m.Want(fresh))
@@ -156,14 +174,17 @@ class Proc:
 
     # -- values --------------------------------------------------------------------------------
 
-    def make(self, object_id: bytes, large: bool, contained: tuple[bytes, ...], then: Any) -> None:
+    def make(
+        self, object_id: bytes, large: bool, contained: tuple[bytes, ...], then: Any,
+        result: bool = True,
+    ) -> None:  # fmt: skip
         """Bring a value into its form, then go on with it: at once, or when there is memory."""
         if not large:
             then(m.Value(object_id, b"inline", contained=contained))
             return
         self.replies += 1
         self.writing[self.replies] = LARGE, (object_id, contained, then)
-        self.say(m.Allocate(self.replies, LARGE))
+        self.say(m.Allocate(self.replies, LARGE, result))
 
     def put(self, large: bool, contained: tuple[bytes, ...]) -> None:
         object_id = self.ids.put()
@@ -173,7 +194,7 @@ class Proc:
                 self.refs[object_id] += 1
                 self.say(m.PutObject(value))
 
-        self.make(object_id, large, contained, store)
+        self.make(object_id, large, contained, store, result=False)
 
     def submit(self, spec: m.TaskSpec) -> None:
         self.say(spec)
@@ -227,6 +248,7 @@ class Proc:
                     self.wanted.remove(value.id)
                     self.values[value.id] = value
                     self.gain(value.contained)
+                    self.check(value)
                 elif value.offset >= 0:
                     self.unpin(value)
         elif isinstance(message, m.Reply) and message.request in self.writing:
@@ -234,9 +256,36 @@ class Proc:
             if message.error:
                 then(None)
                 return
-            offset = msgspec.msgpack.decode(message.data, type=int)
-            self.arena.write(offset, size, object_id)
-            then(m.Value(object_id, offset=offset, size=size, contained=contained))
+            place = msgspec.msgpack.decode(message.data)
+            if isinstance(place, int):
+                self.arena.write(place, size, object_id)
+                then(m.Value(object_id, offset=place, size=size, contained=contained))
+            else:
+                name = place + ".pickle"
+                self.arena.disk[name] = object_id
+                then(m.Value(object_id, name.encode(), False, m.ON_DISK, size, contained))
+        elif isinstance(message, m.LetGo):
+            for object_id in message.ids:
+                known = self.values.get(object_id)
+                if known is not None and known.offset >= 0 and object_id not in self.looking:
+                    self.values[object_id] = msgspec.structs.replace(known, offset=m.AWAY)
+                    self.unpin(known)
+            self.say(m.LetGone())
+
+    def check(self, value: m.Value) -> None:
+        """Read a value that came: a file may be lost, and what can be made again is."""
+        if value.error and value.id in self.arena.repeatable:
+            record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
+            assert record.kind != "lost", "an object is given up that could be made again"
+        if value.offset == m.ON_DISK and not self.can_read(value):
+            self.values[value.id] = msgspec.structs.replace(value, offset=m.AWAY)
+            self.wanted.add(value.id)
+            self.say(m.Missing(value.id, value.data.decode()))
+
+    def can_read(self, value: m.Value) -> bool:
+        found = self.arena.disk.get(value.data.decode())
+        assert found in (None, value.id), "a file holds another object"
+        return found is not None
 
 
 @dataclass
@@ -329,9 +378,7 @@ class WorkerProc(Proc):
         for message in self.queue:
             if message.spec.id == task:
                 self.queue.remove(message)
-                for value in message.values:
-                    if value.offset >= 0:
-                        self.unpin(value)
+                self._look_away([v for v in message.values if v.offset >= 0])
                 self.log.left(task)
                 self.say(m.TaskFinished(task, [], "cancelled"))
                 return
@@ -353,8 +400,12 @@ class WorkerProc(Proc):
         self.running[spec.id] = run
         self.log.began(message, self)
         inner = [c for v in message.values for c in v.contained]
-        run.borrowed = [*spec.contained, *inner]
+        lost = [v for v in message.values if v.offset == m.ON_DISK and not self.can_read(v)]
+        run.borrowed = [*spec.contained, *inner, *(v.id for v in lost)]
         self.gain(tuple(run.borrowed))
+        for value in lost:
+            self.wanted.add(value.id)
+            self.say(m.Missing(value.id, value.data.decode()))
         return True
 
     def block(self, ids: list[bytes]) -> None:
@@ -413,8 +464,8 @@ class WorkerProc(Proc):
                 record = m.ErrorRecord("full", "no room")
                 error = m.Value(b"", msgspec.msgpack.encode(record), error=True)
                 for made in done:  # what was written before is of no use
-                    if made.offset >= 0:
-                        self.say(m.Abandon(made.offset))
+                    if made.offset != m.INLINE:
+                        self.say(m.Abandon(made.offset, made.data.decode()))
                 self._end(run, m.TaskFinished(run.spec.id, [error], "error", False, "full"))
             elif index == run.spec.returns:
                 self._end(run, self._ok(run.spec, [*done, value]))
@@ -463,6 +514,7 @@ class Log:
         self.where: dict[bytes, WorkerProc] = {}
         self.numbers: dict[bytes, int] = {}  # calls, numbered as they were submitted
         self.last: dict[tuple[bytes, bytes], int] = {}
+        self.begun: set[bytes] = set()
 
     def came(self, message: m.RunTask, worker: WorkerProc) -> None:
         task = message.spec.id
@@ -476,7 +528,9 @@ class Log:
         spec = message.spec
         if spec.kind == m.CALL and message.attempt == 1:
             assert worker.actor is not None
-            if not worker.actor.out_of_order:
+            again = spec.id in self.begun  # to make a lost result
+            self.begun.add(spec.id)
+            if not worker.actor.out_of_order and not again:
                 key = worker.id, spec.id[:16]  # of one caller
                 number = self.numbers[spec.id]
                 assert self.last.get(key, -1) < number, "a later call of its caller went before"

@@ -261,11 +261,14 @@ def start(
     ttl: float = 0.0,
     home: Home | None = None,
     version: str = "",
+    spills: bool = True,
+    spill_directory: str | None = None,
 ) -> LocalEngine:
     """Start a session and connect to it. Blocks until its head answers.
 
     The session outlives its last driver by `ttl` seconds; `home` is where it is found again.
-    Raises StartFailed, session.SessionError.
+    `spills`: objects that have no room in memory go to files, in the session's folder or in one of
+    their own in `spill_directory`. Raises StartFailed, session.SessionError, OSError.
     """
     if sys.platform == "win32":
         raise StartFailed(
@@ -275,6 +278,11 @@ def start(
     name = session.check_name(name) if name else session.new_name()
     folder = session.create(name)
     arena = session.arena_path(name, folder, capacity)
+    try:
+        spill = session.make_spill(name, folder, spill_directory) if spills else ""
+    except OSError:
+        session.remove(folder, arena)
+        raise
     settings = Settings(
         name=name,
         folder=str(folder),
@@ -288,6 +296,7 @@ def start(
         cwd=os.getcwd(),
         path=sys.path,
         preload=[module for module in _PRELOAD if module in sys.modules],
+        spill=spill,
         size_threads="OMP_NUM_THREADS" not in os.environ,
         env=env or {},
         ttl=ttl,
