@@ -107,6 +107,7 @@ def renew_workers(core: Scheduler) -> None:
 def forget_functions(core: Scheduler) -> None:
     """Drop the code, and what it closes over, that nobody who is left can run."""
     needed = {t.spec.function for t in core.tasks.values()}
+    needed |= {record.spec.function for record in core.lineage.records.values()}
     living: Iterable[Actor] = core.actors.actors.values()
     needed |= {a.creation.spec.function for a in living if a.state is not ActorState.DEAD}
     for key in [k for k in core.functions if k not in needed]:

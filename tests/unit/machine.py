@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from raykernel.runtime import messages as m
 from raykernel.runtime import resources
-from raykernel.runtime.ids import handle_id, return_id
+from raykernel.runtime.ids import PUT_INDEX, handle_id, return_id
 
 from .bench import Bench
 from .world import CLASS, QUICK, SLOW, Proc, Stream, WorkerProc, pick
@@ -126,7 +126,7 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
         driver.put(True, ())
         self.deliver(driver, 99)
         self._read(driver)
-        fresh = [i for i in driver.refs if i not in before]
+        fresh = [i for i in driver.refs if i not in before and i.endswith(PUT_INDEX)]
         if not fresh:  # no room
             return
         for _ in range(times):
