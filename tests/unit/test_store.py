@@ -315,7 +315,7 @@ def test_a_full_store_says_what_to_do():
     assert reply.request == 7
     assert reply.error.startswith(
         "no room for an object of 2,097,152 bytes: 1,048,576 of the object store's 2,097,152 "
-        "bytes are in use."
+        "bytes are in use, and moving objects to disk is switched off."
     )
     assert "object_store_memory" in reply.error
 
