@@ -50,7 +50,8 @@ class Concurrent:
 
     def _closed(self, outcome: m.TaskFinished, flush: bool = True, exiting: bool = False) -> None:
         worker = self.worker
-        worker.outbox.end(outcome.task)
+        worker.outbox.end(outcome.task, outcome.ended - outcome.started)
+        worker.outbox.check()
         worker.client.queue(outcome)
         with self._lock:
             self.open -= 1

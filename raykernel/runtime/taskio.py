@@ -9,7 +9,7 @@ has them written by the page. The outbox only notes where in the files one task'
 next one's begins: exactly for what Python prints, which knows its task; by the time for all else,
 which belongs to the task that ran. It reads the new text when a task ends and every `DELAY` while
 one runs, sends it, and enters it in the index (logfiles.py). Without output a task costs a look at
-the size of two files.
+the size of two files, and quick ones of a function together cost one such look.
 
 Past `limit` lines of one cell nothing more is read, only entered: a task that prints a million
 lines costs others no more than its own writes. Thread-safe. In a forked child of a task the streams
@@ -36,16 +36,18 @@ from .events import LogLine
 from .livetext import Screens
 from .messages import Bars, Wrote
 
-#: Seconds between two looks at the files while a task runs, and at most while none does.
+#: Seconds between two looks at the files while a task runs, and at most while nothing happens.
 DELAY = 0.1
-NAP = 1.6
+NAP = 0.4
 #: Bytes of one stretch that are read at once; what is beyond stays in the file.
 PIECE = 1 << 18
 BURST = 500
 _PAGE = 1 << 13
 _PARTIAL = 1 << 16  # characters of an unfinished line kept back
 _FOLD = 16  # lines from which on it is worth looking for repetition
-_CELLS = 1000  # cells whose budget is remembered
+_CELLS = 1000  # cells whose budget is remembered, and names of quick functions
+_QUICK = 0.00005  # seconds; the files are looked at once for many such tasks
+_SHORT = 0.001  # seconds; while such a task runs nobody looks at the files
 
 _Stretch = tuple[int, "Running | None", int, int]  # fd, whose, from, to
 
@@ -66,7 +68,7 @@ class Outbox:
         self._partial: dict[tuple[int, Running | None], str] = {}
         self._stretches: list[_Stretch] = []
         self._noted = {fd: os.lseek(fd, 0, os.SEEK_END) for fd in (1, 2)}
-        self._owner: dict[int, Running | None] = {1: None, 2: None}
+        self._owner: list[Running | None] = [None, None, None]  # by fd
         self._last_fd = 1
         self._writes = 0  # since the last look at the files
         self._page: list[bytes] = []  # for `_last_fd`
@@ -75,7 +77,10 @@ class Outbox:
         self._left: dict[str, int] = {}
         self._screens = Screens()  # guarded by _sending
         self._child = False
-        self._busy = 0
+        self._busy = 0  # tasks that run
+        self._quick: set[str] = set()  # names of tasks that end before anybody would look
+        self._unchecked = False  # quick tasks have run since the last look
+        self._live = False  # whether there is something on `_screens`
         self._wake = threading.Event()
         self._dozing = True
         self._thread: threading.Thread | None = None
@@ -87,28 +92,53 @@ class Outbox:
 
     def begin(self, running: Running) -> None:
         """A task begins: from here on, what comes without a name is its."""
+        spec = running.spec
         self._busy += 1
-        if self._busy > 1 or self._owner[1] is not self._owner[2]:
-            with self._lock:
-                self._note(1)
-                self._note(2)
+        if self._busy > 1:
+            self._note_both()
+        elif self._unchecked:
+            before = self._owner[1]
+            if before is None or before.spec.cell != spec.cell or before.spec.name != spec.name:
+                self._note_both()
         self._owner[1] = self._owner[2] = running
-        if self._dozing:
+        if self._dozing and spec.name not in self._quick:
             self._rouse()
 
-    def end(self, task: bytes) -> None:
-        """A task ends: send what it wrote. Called before its result goes, so that comes after."""
-        self._busy = max(0, self._busy - 1)  # a call cancelled before its turn never began
-        noted = self._noted
-        if (
-            self._partial
-            or self._page
-            or self._stretches
-            or self._screens
-            or os.lseek(1, 0, os.SEEK_END) != noted[1]
-            or os.lseek(2, 0, os.SEEK_END) != noted[2]
-        ):
+    def end(self, task: bytes, took: float) -> None:
+        """A task ends, after so many seconds: send what it wrote, before its result goes."""
+        if self._busy:  # a call cancelled before its turn never began
+            self._busy -= 1
+        if self._partial or self._page or self._stretches or self._live:
             self.send(task)
+        elif took < _QUICK:
+            self._unchecked = True
+        elif self._grown():
+            self.send(task)
+        quick = self._quick
+        if took >= _SHORT:
+            if quick and (running := self._owner[1]) is not None:
+                quick.discard(running.spec.name)
+        elif (running := self._owner[1]) is not None and running.spec.name not in quick:
+            quick.add(running.spec.name)
+            if len(quick) > _CELLS:
+                quick.clear()
+
+    def check(self) -> None:
+        """Results are about to leave: send what quick tasks wrote without a name."""
+        if self._unchecked:
+            self._unchecked = False
+            if self._grown():
+                self.send()
+
+    def _grown(self) -> bool:
+        noted = self._noted
+        return os.lseek(1, 0, os.SEEK_END) != noted[1] or os.lseek(2, 0, os.SEEK_END) != noted[2]
+
+    def _note_both(self) -> None:
+        self._unchecked = False
+        with self._lock:
+            self._note(1)
+            self._note(2)
 
     def write(self, fd: int, text: str) -> None:
         running = context.running()
@@ -148,6 +178,7 @@ class Outbox:
                 self._note(1)
                 self._note(2)
                 stretches, self._stretches = self._stretches, []
+            self._unchecked = False
             if stretches or self._screens:
                 self._send(stretches, ended)
         return bool(stretches)
@@ -165,6 +196,7 @@ class Outbox:
             self._post(Wrote(lines))
         if bars:
             self._post(Bars(bars))
+        self._live = bool(self._screens)
 
     # -- the files -----------------------------------------------------------------------------
 
@@ -255,25 +287,37 @@ class Outbox:
     # -- the thread ----------------------------------------------------------------------------
 
     def _rouse(self) -> None:
-        self._dozing = False
-        if self._child:
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="raykernel-output", daemon=True)
-            with contextlib.suppress(RuntimeError):  # the interpreter ends: `end` sends
-                self._thread.start()
-        self._wake.set()
+        """Have somebody look at the files while a task runs. A process that has but quick tasks and
+        no output stays without a thread, which makes all else in it slower."""
+        with self._lock:
+            self._dozing = False
+            if self._thread is None and not self._child:
+                self._thread = threading.Thread(
+                    target=self._run, name="raykernel-output", daemon=True
+                )
+                with contextlib.suppress(RuntimeError):  # the interpreter ends: `end` sends
+                    self._thread.start()
+            self._wake.set()
 
     def _run(self) -> None:
         nap = DELAY
+        before: Running | None = None
         while True:
             self._dozing = True
-            self._wake.wait(nap)
-            self._wake.clear()
-            self._dozing = False
-            time.sleep(DELAY / 2)
-            moved = self.send() or self._screens.pending
-            nap = DELAY if moved or self._busy else min(NAP, 2 * nap)
+            roused = self._wake.wait(nap)
+            with self._lock:
+                self._wake.clear()
+                self._dozing = False
+            if roused:
+                time.sleep(DELAY / 2)
+            running = self._owner[1] if self._busy else None
+            lasts = running is not None and running is before
+            before = running
+            nap = DELAY if self.send() or lasts or self._screens.pending or roused else 2 * nap
+            with self._lock:
+                if nap > NAP and not self._wake.is_set():
+                    self._thread, self._dozing = None, True
+                    return
 
     def _forked(self) -> None:
         self._child = True

@@ -123,6 +123,7 @@ class Worker:
                         client.flush()
                         client.pump(seen, None)
                 continue
+            self.outbox.check()
             client.flush()
             self._last_sent = time.perf_counter()
             seen = client.turn()
@@ -304,7 +305,7 @@ class Worker:
 
     def _finish(self, running: Running, outcome: m.TaskFinished) -> None:
         spec = running.spec
-        self.outbox.end(outcome.task)
+        self.outbox.end(outcome.task, outcome.ended - outcome.started)
         self.client.queue(outcome)
         if spec.function:
             took = outcome.ended - outcome.started
@@ -325,6 +326,7 @@ class Worker:
         quick = self._mean.get(spec.function, 1.0) < _FLUSH
         now = time.perf_counter()
         if not quick or now - self._last_sent > _FLUSH:
+            self.outbox.check()
             self.client.flush()
             self._last_sent = now
 
