@@ -29,11 +29,13 @@ MEMORY = 2000
 @dataclass(frozen=True, slots=True)
 class Cell:
     """`number` is what the prompt shows (0 for code run outside the history); `header` is the
-    execute request's, empty in a terminal."""
+    execute request's, empty in a terminal. A `headless` one was asked for by a program that runs a
+    notebook (nbclient): nobody can answer it, and nobody listens to it once it has ended."""
 
     id: str
     number: int = 0
     header: dict[str, Any] = field(default_factory=dict)
+    headless: bool = False
 
 
 EndHook = Callable[[Cell, bool], None]
@@ -98,6 +100,10 @@ class CellTracker:
         """Take the interruption that this cell is about to end with for its proper end."""
         self._pardoned.add(cell)
 
+    def listens(self, cell: str) -> bool:
+        """Whether the front end waits for this cell."""
+        return cell in self._running or cell == self._ending
+
     def is_running(self, cell: str) -> bool:
         return cell in self._running
 
@@ -135,7 +141,7 @@ class CellTracker:
             self._unnumbered += 1
             cell = f"unnumbered-{self._unnumbered}"
         if cell not in self._cells:  # a cell that runs code through the shell stays itself
-            self._cells[cell] = Cell(cell, number, header)
+            self._cells[cell] = Cell(cell, number, header, self._is_headless())
             while len(self._cells) > MEMORY:
                 self._cells.popitem(last=False)
         self._running.append(cell)
@@ -181,3 +187,8 @@ class CellTracker:
             return {}
         parent = kernel.get_parent("shell") or {}
         return dict(parent.get("header") or {})
+
+    def _is_headless(self) -> bool:
+        kernel = self._kernel()
+        request = (kernel.get_parent("shell") or {}) if kernel is not None else {}
+        return not (request.get("content") or {}).get("allow_stdin", True)

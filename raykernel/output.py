@@ -7,7 +7,9 @@ waits for the network.
 
 An update of a display is found by its `display_id`, not by its header. Front ends accept it at
 any time; nbclient only while the cell in its header is the one it waits for. So the last update
-of a display is sent once more under the running cell when that is another one.
+of a display is sent once more under the running cell when that is another one. And what tasks of
+an ended cell print in such a run is shown under the running cell, with the cell's number in front,
+for elsewhere nobody would ever see it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raykernel.cells import CellTracker
+from raykernel.cells import Cell, CellTracker
 from raykernel.widgets.text import line, still_bundle
 from raykernel.widgets.work import Snapshot
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Settled views that a front end can still ask for.
 KEPT = 16
+
+_LATE = 1000  # pieces of text that wait for a cell to run
 
 
 class ProgressDisplay(Protocol):
@@ -50,6 +54,10 @@ class Publisher(Protocol):
         """Show task output; `name` is "stdout" or "stderr"."""
         ...
 
+    def cell_ends(self) -> None:
+        """Some cell is about to be reported idle."""
+        ...
+
     def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
         """Make a display that appears with its first update; its buttons are `controls`."""
         ...
@@ -67,6 +75,7 @@ class KernelPublisher:
         self.kernel = kernel
         self.cells = cells
         self._kept: deque[ProgressView] = deque()
+        self._late: deque[tuple[Cell, str, str]] = deque(maxlen=_LATE)
 
     def send(
         self,
@@ -89,7 +98,23 @@ class KernelPublisher:
         )
 
     def stream(self, cell: str, name: str, text: str) -> None:
+        whose = self.cells.get(cell)
+        if whose.headless and not self.cells.listens(cell):
+            self._late.append((whose, name, text))
+            self.cell_ends()
+        else:
+            self._stream(cell, name, text)
+
+    def _stream(self, cell: str, name: str, text: str) -> None:
         self.send(cell, "stream", {"name": name, "text": text}, b"stream." + name.encode())
+
+    def cell_ends(self) -> None:
+        listening = self.cells.foreground() if self._late else None
+        while listening is not None and self._late:
+            whose, name, text = self._late.popleft()
+            label = f"In[{whose.number}]: " if whose.number else ""
+            lines = [label + line for line in text.splitlines(keepends=True)]
+            self._stream(listening.id, name, "".join(lines))
 
     def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
         return WidgetProgress(self, cell, controls)
@@ -202,6 +227,9 @@ class TerminalPublisher:
         with contextlib.suppress(ValueError):  # closed: the interpreter ends
             out.write(text)
             out.flush()
+
+    def cell_ends(self) -> None:
+        """Nothing to do: a terminal takes text at any time."""
 
     def progress(self, cell: str, controls: Controls) -> ProgressDisplay:
         return LineProgress(self)

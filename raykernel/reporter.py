@@ -134,11 +134,12 @@ class Reporter:
         with self._lock:
             submitted = cell.id in self._submitters or cell.id in self._work
             # It may also have waited for the work of earlier cells.
-            concerned = [other for other, shown in self._work.items() if shown.live]
+            concerned = [o for o, shown in self._work.items() if shown.live or cell.headless]
         self._submitters.discard(cell.id)
         if submitted and cell.id not in concerned:
             concerned.append(cell.id)
         if not concerned:
+            self._publisher.cell_ends()
             return
         with contextlib.suppress(Exception):  # the session ended; close() settles what is shown
             if interrupted and submitted:
@@ -148,6 +149,7 @@ class Reporter:
             shown = self._work.get(cell.id)
             if shown is not None and shown.live:
                 shown.display.cell_ended(shown.work.snapshot(self._clock()))
+            self._publisher.cell_ends()
 
     def background(self, cell: str) -> None:
         """Let a cell's work go on without the cell, which ends if it runs. From any thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nbformat
 from nbclient import NotebookClient
@@ -48,3 +49,18 @@ def test_progress_and_output_are_in_the_file_and_no_widget_is() -> None:
         ]
     assert "widget" not in json.dumps(nb.metadata)
     assert "widget-view" not in json.dumps(nb.cells)
+
+
+def test_what_is_printed_after_its_cell_is_in_the_file_all_the_same() -> None:
+    nb = execute(
+        "%load_ext raykernel\n%ray start -n 2\nimport os, tempfile, time\n"
+        "import raykernel as ray\nmark = tempfile.mktemp()",
+        "@ray.remote\ndef wait(mark):\n    while not os.path.exists(mark):\n"
+        "        time.sleep(0.01)\n    print('late')\n    print('later')",
+        "ref = wait.remote(mark)",
+        "open(mark, 'w').close()\nray.get(ref)\nos.unlink(mark)",
+    )
+    assert [re.sub(r"pid=\d+", "pid", line) for line in streams(nb.cells[3]).splitlines()] == [
+        "In[3]: (wait pid) late",
+        "In[3]: (wait pid) later",
+    ]

@@ -49,6 +49,9 @@ class Cells:
     def running(self) -> Cell | None:
         return self.get(self.now[-1]) if self.now else None
 
+    def listens(self, cell: str) -> bool:
+        return cell in self.now
+
     def is_running(self, cell: str) -> bool:
         return cell in self.now
 

@@ -41,6 +41,9 @@ class Screen:
     def stream(self, cell: str, name: str, text: str) -> None:
         self.said.append((cell, name, text))
 
+    def cell_ends(self) -> None:
+        pass
+
     def progress(self, cell: str, controls: Controls) -> Display:
         self.stops[cell] = controls.stop
         self.controls[cell] = controls
