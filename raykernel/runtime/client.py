@@ -563,6 +563,10 @@ class Client:
             return deserialize(value.data)
         return deserialize(self._look_at(value, timeout))
 
+    def raw(self, value: m.Value) -> Buffer:
+        """The bytes of a value as they are stored. As `load` otherwise."""
+        return value.data if value.offset == m.INLINE else self._look_at(value, None)
+
     def load_argument(self, value: m.Value) -> Any:
         """The same for a value that came with a task: pinned for it, and not kept here."""
         if value.offset == m.INLINE:

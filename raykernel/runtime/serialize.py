@@ -1,7 +1,8 @@
 """Values to bytes and back: pickle protocol 5 with buffers out of band.
 
-A serialized value is either a bare pickle (its first byte is 0x80), or, when the pickle refers to
-buffers (NumPy arrays, Arrow tables, anything with pickle 5 support):
+A serialized value is an Arrow IPC file if it is an Arrow table (arrowfile.py), else either a bare
+pickle (its first byte is 0x80) or, when the pickle refers to buffers (NumPy arrays, Arrow tables in
+something else, anything with pickle 5 support):
 
     "RKB1" | n: u32 | length of pickle: u64 | n lengths: u64 | pickle | buffers, each aligned to 64
 
@@ -26,11 +27,13 @@ from typing import Any
 
 import cloudpickle
 
+from . import arrowfile
+
 Buffer = bytes | bytearray | memoryview
 
 _HEAD = struct.Struct("<4sIQ")
 BUFFERS_MAGIC = b"RKB1"
-ARROW_MAGIC = b"ARROW1"
+ARROW_MAGIC = arrowfile.MAGIC
 _ALIGN = 64
 _PLAIN_LEAVES: frozenset[type] = frozenset({int, float, str, bytes, bool, type(None), complex})
 _PLAIN_NODES = 64  # containers with more nodes than this aren't walked: the C pickler might fail
@@ -102,6 +105,23 @@ class Serialized:
             out.append(buffer)
             at += pad + buffer.nbytes
         return out
+
+
+class ArrowFile(Serialized):
+    """A table in the form of an Arrow IPC file."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: list[bytes | memoryview]) -> None:
+        super().__init__(b"", None, ())
+        self._pieces = pieces
+        self.size = sum(memoryview(piece).nbytes for piece in pieces)
+
+    def to_bytes(self) -> bytes:
+        return b"".join(self._pieces)
+
+    def chunks(self) -> list[Buffer]:
+        return list(self._pieces)
 
 
 def _layout(pickled: int, buffers: Iterable[memoryview]) -> int:
@@ -201,6 +221,10 @@ def serialize(value: Any, apart: Mapping[int, int] | None = None) -> Serialized:
     """
     if type(value) in _PLAIN_LEAVES and apart is None:
         return Serialized(pickle.dumps(value, 5), None, ())
+    if arrowfile.is_table(value) and type(value) not in _custom:
+        pieces = arrowfile.pieces(value)
+        if pieces is not None:
+            return ArrowFile(pieces)
     outer = _collector.ids
     ids: list[bytes] = []
     _collector.ids = ids
@@ -236,6 +260,8 @@ def deserialize(data: Buffer, apart: Sequence[Any] | None = None) -> Any:
     if data[0] == 0x80:
         return pickle.loads(data) if apart is None else _fill(data, apart)
     view = memoryview(data).toreadonly()
+    if view[: len(ARROW_MAGIC)] == ARROW_MAGIC:
+        return arrowfile.read(view)
     magic, count, pickled = _HEAD.unpack_from(view)
     if magic != BUFFERS_MAGIC:
         raise ValueError("not a serialized value")

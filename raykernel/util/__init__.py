@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raykernel.util.bars import tqdm, trange
     from raykernel.util.check_serialize import inspect_serializability
     from raykernel.util.executor import RayExecutor
+    from raykernel.util.exporting import export
     from raykernel.util.helpers import as_completed, map_unordered
     from raykernel.util.named_actors import list_named_actors
     from raykernel.util.named_objects import forget_object, list_named_objects
@@ -40,6 +41,7 @@ _HOMES = {
     "deregister_serializer": "serialization",
     "forget_object": "named_objects",
     "get_node_ip_address": "node",
+    "export": "exporting",
     "inspect_serializability": "check_serialize",
     "list_named_objects": "named_objects",
     "list_named_actors": "named_actors",
@@ -63,6 +65,7 @@ __all__ = [
     "RayExecutor",
     "as_completed",
     "deregister_serializer",
+    "export",
     "forget_object",
     "get_current_placement_group",
     "get_node_ip_address",

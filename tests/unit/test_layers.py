@@ -34,6 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.exceptions",
         "raykernel.runtime.actors",
         "raykernel.runtime.allocator",
+        "raykernel.runtime.arrowfile",
         "raykernel.runtime.bars",
         "raykernel.runtime.blocks",
         "raykernel.runtime.capping",
