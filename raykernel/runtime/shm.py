@@ -2,7 +2,8 @@
 
 The head decides which bytes belong to whom (allocator.py); this module only moves them. Producers
 write with `pwrite`, which fills fresh pages twice as fast as page faults through a mapping do and
-reports a full file system as an error instead of a SIGBUS. Readers map the file once, read-only,
+reports a full file system as an error instead of a SIGBUS; into what they wrote before they copy
+through a mapping (rewrite.py). Readers map the file once, read-only,
 and hand out views; the views of one block share a `Block` object, whose end tells the head that
 the memory is no longer looked at here. Nothing is unmapped while a view lives.
 """
@@ -16,9 +17,11 @@ import os
 import weakref
 from collections.abc import Callable
 
+from .rewrite import Rewriter
 from .serialize import Buffer
 
 _IOV_MAX = 1024
+_IN_MEMORY = "/dev/shm/"  # elsewhere a page that exists may still have to be written anew
 
 #: What a full file system says.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +38,7 @@ class Arena:
         self.path = path
         self.capacity = capacity
         self._fd = -1
+        self._rewriter: Rewriter | None = None
         self._base = 0
         self._live = 0
         self._closed = False
@@ -46,8 +50,13 @@ class Arena:
         """
         if self._fd < 0:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        for first in range(0, len(chunks), _IOV_MAX):
-            batch = [memoryview(c).cast("B") for c in chunks[first : first + _IOV_MAX]]
+            if self.path.startswith(_IN_MEMORY):
+                self._rewriter = Rewriter(self._fd, self.capacity)
+        parts = [memoryview(c).cast("B") for c in chunks]
+        if self._rewriter is not None and self._rewriter.write(offset, parts):
+            return
+        for first in range(0, len(parts), _IOV_MAX):
+            batch = parts[first : first + _IOV_MAX]
             while batch:
                 done = os.pwritev(self._fd, batch, offset)
                 if done == 0:
@@ -109,6 +118,8 @@ class Arena:
     def close(self) -> None:
         """Let go of file and mapping; with views alive, the mapping goes with the last of them."""
         self._closed = True
+        if self._rewriter is not None:
+            self._rewriter.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
