@@ -8,6 +8,8 @@ Tasks whose function has been quick so far are sent several deep, about `BURST` 
 that the worker never waits for a round trip. Nothing is queued behind a task of a function not
 known to be quick; and should one take longer than it used to, `due` recalls what is queued behind
 it, so that no task waits for another that it need not wait for.
+
+An actor keeps its worker. Whenever one takes the last idle worker, the next is forked at once.
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ class Dispatcher:
         self._dispatched = dispatched
         cpus = pool.total.get("CPU", 0) // resources.UNIT
         self.keep_idle = max(1, cpus)
+        self.spare = False  # whether to have a worker ready for the next actor
         self._start_limit = max(8, 4 * cpus)
 
     def resize(self, cpus: int) -> None:
@@ -180,6 +183,8 @@ class Dispatcher:
         worker, _ = idle.popitem()
         self._lease(worker, shape, pool)
         self.send(worker, task)
+        if self.spare and task.spec.kind == CREATION and not idle and not shape.env:
+            self._start_spare()
         return True
 
     def pool_for(self, shape: Shape) -> resources.Pool | None:
@@ -316,6 +321,12 @@ class Dispatcher:
             if self.starting.get(shape.env, 0) >= self._start_limit:
                 return
             self.start(shape.env)
+
+    def _start_spare(self) -> None:
+        """An actor took the last idle worker for good: have one for the next before it is asked
+        for, since forking one takes longer than all else that making an actor does."""
+        if not self.starting.get("", 0):
+            self.start()
 
     def start(self, env: str = "") -> Worker:
         worker = Worker(self._new_worker_id(), env)

@@ -99,6 +99,7 @@ class Scheduler:
             self.pool, self.out, clock, ids.task, self._arguments,
             self._code, self._dispatched,
         )  # fmt: skip
+        self.dispatcher.spare = prestart > 0
         self.actors = ActorTable(self, self.out)
         self.streams = Streams(self)
         self.named = NamedObjects(self.store)

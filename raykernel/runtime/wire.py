@@ -8,6 +8,8 @@ are complete. A frame that doesn't decode raises `WireError`; the connection is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,11 +35,18 @@ def encode(messages: list[Any]) -> bytearray:
     return frame
 
 
+@cache
+def decoder(kind: Any) -> Callable[[Any], Any]:
+    """What decodes lists of `kind`. Made once, since that takes 2 ms for a large union: the zygote
+    does it for all workers to come."""
+    return msgspec.msgpack.Decoder(list[kind]).decode
+
+
 class Framer(Generic[M]):
     """Cuts a byte stream into messages of the union `kind`."""
 
     def __init__(self, kind: Any) -> None:
-        self._decode = msgspec.msgpack.Decoder(list[kind]).decode
+        self._decode = decoder(kind)
         self._buffer = bytearray()
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[M]:

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ import msgspec
 from . import head, session, worker
 from . import messages as m
 from .settings import Settings
-from .wire import Framer, encode
+from .wire import Framer, decoder, encode
 
 _PR_SET_PDEATHSIG = 1
 
@@ -50,6 +51,9 @@ def main(argument: str, ready: int) -> NoReturn:
     for name in settings.preload:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    # what each worker would do for itself: forked, it is there
+    decoder(m.ToClient)
+    _libc()
     gc.freeze()
     Zygote(settings, ours, pid).run()
 
@@ -173,8 +177,13 @@ class Zygote:
         os._exit(0)
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def _die_with_parent() -> None:
     """Ask Linux to kill this process when the zygote dies, so that not even `kill -9` of the
     zygote leaves a busy worker behind."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -124,6 +124,29 @@ def test_no_recall_while_there_is_progress():
     assert session.tick(STALL / 2) == []
 
 
+# -- workers for actors ---------------------------------------------------------------------------
+
+
+def test_an_actor_that_takes_the_last_idle_worker_has_the_next_one_forked():
+    session = Session(cpus=2, workers=2, prestart=2)
+    spares = []
+    for _ in range(2):
+        spares += started(session.driver(session.actor()))
+    (spare,) = spares
+    third, fourth = session.actor(), session.actor()
+    assert started(session.driver(third)) == [], "one is on its way"
+    assert runs(out := session.arrive(spare)) == [third]
+    (spare,) = started(out)
+    assert session.arrive(spare) == []
+    assert len(started(out := session.driver(fourth))) == 1
+    assert runs(out) == [fourth]
+
+
+def test_tasks_need_no_spare_worker():
+    session = Session(cpus=1, workers=1, prestart=1)
+    assert started(session.driver(session.spec())) == []
+
+
 # -- blocked workers ------------------------------------------------------------------------------
 
 
