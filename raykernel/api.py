@@ -613,13 +613,17 @@ def wait(
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
     refs = list(ray_waitables)
-    held = [counted(client, ref) for ref in refs if _uncounted(ref)]
-    ids = _waitable_ids(client, refs)
+    ids = _left_over(client, refs)
+    known = ids is not None
+    held = []
+    if ids is None:
+        held = [counted(client, ref) for ref in refs if _uncounted(ref)]
+        ids = _waitable_ids(client, refs)
     if not refs:
         return [], []
     if num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
-    if len(set(refs if ids is None else ids)) != len(refs):
+    if not known and len(set(refs if ids is None else ids)) != len(refs):
         raise ValueError("Wait requires a list of unique ray_waitables.")
     if num_returns > len(refs):
         raise ValueError(
@@ -629,13 +633,18 @@ def wait(
         if ids is None:
             ready = _wait_any(client, refs, num_returns, timeout)
         else:
-            ready = client.wait(ids, num_returns, timeout)
+            ready = client.ready(ids, num_returns)
+            if len(ready) < num_returns:
+                ready = client.wait(ids, num_returns, timeout)
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
     del held
     done = [refs[i] for i in ready]
     for i in reversed(ready):
         del refs[i]
+        if ids is not None:
+            del ids[i]
+    client.left_over = ids or []
     return done, refs
 
 
@@ -643,11 +652,27 @@ def _uncounted(ref: Any) -> bool:
     return type(ref) is ObjectRef and ref._client is None
 
 
+def _left_over(client: Client, refs: list[Any]) -> list[bytes] | None:
+    """The ids of `refs` if these are what the last `wait` left, else None.
+
+    A program that waits for its results one by one comes with the rest each time: that each is a
+    ref, and once in the list, was looked at then.
+    """
+    rest = client.left_over
+    if not refs or len(rest) != len(refs) or type(refs[0]) is not ObjectRef:
+        return None
+    try:
+        ids = list(map(_id_of, refs))
+        same = ids == rest and set(map(_client_of, refs)) == {client}
+    except AttributeError:
+        return None
+    return ids if same else None
+
+
 def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
     """What to wait for; None if there are generators.
 
-    Lists of plain refs, by far the most, are checked at C's speed: a program that waits for its
-    results one by one comes here with all of them each time.
+    Lists of plain refs, by far the most, are checked at C's speed.
     """
     if set(map(type, refs)) == {ObjectRef}:
         if not set(map(_client_of, refs)) <= {client, None}:

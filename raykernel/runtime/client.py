@@ -24,7 +24,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -93,6 +93,7 @@ class Client:
         self._errors = 0
         self._replies: dict[int, m.Reply] = {}
         self._requests = 0
+        self.left_over: list[bytes] = []  # the API's: what the last `wait` left
         self._callbacks: dict[bytes, list[Callable[[], None]]] = {}
         self._callback_lock = threading.Lock()  # guards _callbacks; taken under the guard
         self._due: deque[Callable[[], None]] = deque()
@@ -470,7 +471,7 @@ class Client:
     def wait(self, ids: Sequence[bytes], count: int, timeout: float | None) -> list[int]:
         """The positions of the first `count` of `ids` that are ready, in order; of fewer when time
         is up first."""
-        ready = self._ready(ids, count)
+        ready = self.ready(ids, count)
         if len(ready) >= count:
             return ready
         deadline = None if timeout is None else time.perf_counter() + timeout
@@ -481,19 +482,22 @@ class Client:
             try:
                 while True:
                     seen = self._turn
-                    ready = self._ready(ids, count)
+                    ready = self.ready(ids, count)
                     if len(ready) >= count:
                         return ready
                     try:
                         self._wait_turn(seen, deadline)
                     except Timeout:
-                        return self._ready(ids, count)
+                        return self.ready(ids, count)
             finally:
                 self.after_wait()
 
-    def _ready(self, ids: Sequence[bytes], count: int) -> list[int]:
+    def ready(self, ids: Sequence[bytes], count: int) -> list[int]:
+        """The positions of the first `count` of `ids` whose values are here."""
         values = self._values
-        ready = []
+        ready: list[int] = []
+        if count == 1 and values.keys().isdisjoint(ids):  # at C's speed
+            return ready
         for i, object_id in enumerate(ids):
             if object_id in values:
                 ready.append(i)
@@ -506,9 +510,11 @@ class Client:
         if not self.wait(ids, 1, timeout):
             raise Timeout
 
-    def want(self, ids: Iterable[bytes], look: bool = True) -> None:
+    def want(self, ids: Sequence[bytes], look: bool = True) -> None:
         """Ask for objects, each once; `look`: they will be looked at as soon as they come."""
         with self.guard, self._send_lock:  # not while a fold forgets what had no ref just now
+            if self._wanted.issuperset(ids):  # at C's speed
+                return
             fresh = [i for i in ids if i not in self._wanted and i not in self._values]
             if fresh:
                 self._wanted.update(fresh)

@@ -36,7 +36,7 @@ def encode(messages: list[Any]) -> bytearray:
 
 
 @cache
-def decoder(kind: Any) -> Callable[[Any], Any]:
+def decoder(kind: Any) -> Callable[[Any], list[Any]]:
     """What decodes lists of `kind`. Made once, since that takes 2 ms for a large union: the zygote
     does it for all workers to come."""
     return msgspec.msgpack.Decoder(list[kind]).decode

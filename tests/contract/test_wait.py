@@ -119,3 +119,23 @@ def test_refs_and_generators_mix(ray: ModuleType) -> None:
     ready, rest = ray.wait([generator, ref], num_returns=2, timeout=30)
     assert ready == [generator, ref]
     assert rest == []
+
+
+def test_what_a_first_wait_left_unasked_comes_with_the_next(ray: ModuleType) -> None:
+    """A borrower's first `wait` finds one ready and asks for nothing; the next has to."""
+
+    @ray.remote
+    def same(boxed: list[Any]) -> int:
+        return ray.get(boxed[0])
+
+    @ray.remote
+    def one_by_one(refs: list[Any]) -> list[int]:
+        ray.get(refs[0])
+        values = []
+        while refs:
+            ready, refs = ray.wait(refs, timeout=20)
+            values += ray.get(ready)
+        return values
+
+    refs = [ray.put(0), *(same.remote([ray.put(n)]) for n in (1, 2))]
+    assert sorted(ray.get(one_by_one.remote(refs), timeout=30)) == [0, 1, 2]

@@ -135,10 +135,12 @@ def test_an_actor_that_takes_the_last_idle_worker_has_the_next_one_forked():
     (spare,) = spares
     third, fourth = session.actor(), session.actor()
     assert started(session.driver(third)) == [], "one is on its way"
-    assert runs(out := session.arrive(spare)) == [third]
+    out = session.arrive(spare)
+    assert runs(out) == [third]
     (spare,) = started(out)
     assert session.arrive(spare) == []
-    assert len(started(out := session.driver(fourth))) == 1
+    out = session.driver(fourth)
+    assert len(started(out)) == 1
     assert runs(out) == [fourth]
 
 
