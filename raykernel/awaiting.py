@@ -44,6 +44,8 @@ def as_future(ref: ObjectRef[Any]) -> asyncio.Future[Any]:
     def ended(_: object) -> None:
         if future.cancelled():
             ref._no_longer_when_ready(ready)
+            if ref._client is not None:
+                ref._client.give_up([ref._id])
 
     future.add_done_callback(ended)
     ref._when_ready(ready)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +118,10 @@ class CellTracker:
     def numbered(self, number: int) -> Cell | None:
         """The newest cell that ran as `In[number]`."""
         return next((c for c in reversed(list(self._cells.values())) if c.number == number), None)
+
+    def newest(self, ids: Container[str]) -> Cell | None:
+        """The newest of these cells that is remembered."""
+        return next((c for c in reversed(list(self._cells.values())) if c.id in ids), None)
 
     def _id_of(self, number: int) -> str:
         found = self.numbered(number) if number > 0 else None

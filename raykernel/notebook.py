@@ -140,6 +140,12 @@ class Notebook:
         if context.home == self._home:
             context.home = None
 
+    def to_background(self, cell: str) -> int:
+        """Let a cell's work go on whatever is interrupted or ends; how many of its tasks are
+        unfinished. Also from a view's button, in any thread."""
+        running: Engine | None = self.api.engine()
+        return 0 if running is None else running.background(cell)
+
     def what_is_kept(self) -> str:
         """The names of what a driver finds in a session that it didn't start."""
         kept = self.api.kept()

@@ -138,12 +138,13 @@ class Reporter:
         self._submitters.discard(cell.id)
         if submitted and cell.id not in concerned:
             concerned.append(cell.id)
+        if interrupted:  # its own work, and others' if it was waiting for that
+            with contextlib.suppress(Exception):
+                self._engine.interrupt_cell(cell.id)
         if not concerned:
             self._publisher.cell_ends()
             return
         with contextlib.suppress(Exception):  # the session ended; close() settles what is shown
-            if interrupted and submitted:
-                self._engine.cancel_cell(cell.id)
             self._catch_up(concerned)
         with self._lock:
             shown = self._work.get(cell.id)

@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 
 from raykernel.magic_options import option_strings, parse
 
-from . import debug, graph, logs, memory, reload, session, timeline
+from . import debug, graph, logs, memory, reload, session, timeline, work
 from .command import Command
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "complete", "run", "usage"]
 
+_MODULES = (session, work, graph, logs, debug, memory, timeline, reload)
+
 #: By name, in the order in which help shows them.
 COMMANDS: dict[str, Command] = {
-    command.name: command
-    for module in (session, graph, logs, debug, memory, timeline, reload)
-    for command in module.COMMANDS
+    command.name: command for module in _MODULES for command in module.COMMANDS
 }
 
 

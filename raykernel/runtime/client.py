@@ -31,7 +31,7 @@ import msgspec
 
 from raykernel.exceptions import from_record
 
-from . import files
+from . import context, files
 from . import messages as m
 from .guard import Guard, is_main_thread
 from .ids import IdFactory
@@ -83,6 +83,8 @@ class Client:
         self.guard = guard or Guard(swap_sigint=True)
         self.closed = ""
         self.on_message = on_message
+        #: What was waited for when the wait was given up, and the cell that did.
+        self.given_up: tuple[str, list[bytes]] = ("", [])
         self._values: dict[bytes, m.Value] = {}
         self._views: dict[bytes, memoryview] = {}
         self._loading: set[bytes] = set()  # about to be looked at: not to be let go
@@ -451,6 +453,9 @@ class Client:
                             if any(i in values and values[i].error for i in missing):
                                 return
                         self._wait_turn(seen, deadline)
+            except KeyboardInterrupt:
+                self.give_up([i for i in missing if i not in values])
+                raise
             finally:
                 self.after_wait()
 
@@ -489,8 +494,17 @@ class Client:
                         self._wait_turn(seen, deadline)
                     except Timeout:
                         return self.ready(ids, count)
+            except KeyboardInterrupt:
+                self.give_up([i for i in ids if i not in self._values])
+                raise
             finally:
                 self.after_wait()
+
+    def give_up(self, ids: list[bytes]) -> None:
+        """Note that this cell has stopped waiting for these objects, by an interruption."""
+        cell = context.current_cell()
+        before, others = self.given_up
+        self.given_up = (cell, others + ids if cell == before else ids)
 
     def ready(self, ids: Sequence[bytes], count: int) -> list[int]:
         """The positions of the first `count` of `ids` whose values are here."""

@@ -211,8 +211,16 @@ class Cancel(Message, frozen=True, tag=11):
 
 
 class CancelCell(Message, frozen=True, tag=12):
+    """Cancel a cell's work, and that which is to make `objects`.
+
+    `spare` leaves out what is in the background. `everything`: all that this driver caused.
+    """
+
     request: int
     cell: str
+    objects: list[bytes] = []
+    spare: bool = False
+    everything: bool = False
 
 
 class Resize(Message, frozen=True, tag=44):

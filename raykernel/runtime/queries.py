@@ -12,7 +12,7 @@ from .events import TaskInfo
 from .feed import info
 from .groups import Group, GroupState
 from .ids import handle_id, return_id
-from .messages import ErrorRecord
+from .messages import CREATION, ErrorRecord
 from .records import ActorState, Client, Worker
 
 if TYPE_CHECKING:
@@ -232,6 +232,15 @@ def _life(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str,
     }
 
 
+def _live_cells(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, int]:
+    """How many unfinished tasks each cell has."""
+    found: dict[str, int] = {}
+    for task in core.tasks.values():
+        if task.spec.kind != CREATION:
+            found[task.spec.cell] = found.get(task.spec.cell, 0) + 1
+    return found
+
+
 def _settle_down(core: Scheduler, client: Client, filters: dict[str, Any]) -> None:
     core.life.ttl = filters["ttl"]
     core.life.home = (filters["kernel"], filters["notebook"])
@@ -240,7 +249,7 @@ def _settle_down(core: Scheduler, client: Client, filters: dict[str, Any]) -> No
 def _background(core: Scheduler, client: Client, filters: dict[str, Any]) -> int:
     """Put a cell in the background; how many of its tasks are unfinished."""
     core.background.add(filters["cell"])
-    return sum(t.spec.cell == filters["cell"] for t in core.tasks.values())
+    return _live_cells(core, client, {}).get(filters["cell"], 0)
 
 
 def _end(core: Scheduler, client: Client, filters: dict[str, Any]) -> bool:
@@ -341,5 +350,6 @@ _ANSWERS: dict[str, Answer] = {
     "life": _life,
     "settle_down": _settle_down,
     "background": _background,
+    "live_cells": _live_cells,
     "end": _end,
 }

@@ -804,8 +804,15 @@ class Scheduler:
                 self._deadlines[task.spec.id] = task
 
     def _cancel_cell(self, client: Client, message: m.CancelCell) -> None:
-        tasks = [t for t in self.tasks.values() if t.spec.cell == message.cell]
+        if message.everything:
+            tasks = departure.caused_by(self, client)
+        else:
+            tasks = [t for t in self.tasks.values() if t.spec.cell == message.cell]
+            made_by = [self.tasks.get(object_id[:24]) for object_id in message.objects]
+            tasks += [t for t in made_by if t is not None and t.spec.cell != message.cell]
         tasks = [t for t in tasks if t.spec.kind != m.CREATION]
+        if message.spare:
+            tasks = [t for t in tasks if t.spec.cell not in self.background]
         for task in tasks:
             if task.ended == 0.0:
                 self.cancel(task, force=False, recursive=True, patience=PATIENCE)

@@ -291,6 +291,70 @@ def test_a_sessions_tasks_are_reported_however_it_was_started(
     assert "0 of 1 tasks done when the session ended" in capsys.readouterr().err
 
 
+def busy(api: FakeApi, *ids: str) -> Callable[[], None]:
+    """What a cell calls to have unfinished tasks."""
+
+    def work() -> None:
+        assert api.current is not None
+        for id in ids:
+            cell = context.current_cell()
+            api.current.put_task(TaskInfo(id, "f", state=RUNNING, cell=cell))
+
+    return work
+
+
+def test_cancel_ends_the_last_cells_work_or_a_given_cells_or_all(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%ray cancel")
+    assert "No session" in capsys.readouterr().out
+    api.init()
+    run(shell, "%ray cancel")
+    run(shell, "%ray cancel --all")
+    assert capsys.readouterr().out == (
+        "No cell has unfinished work.\nThere is no unfinished work.\n"
+    )
+    for cell, ids in enumerate((("1",), ("2", "3"), ("4",), ("5",)), 4):
+        shell.user_ns["work"] = busy(api, *ids)
+        run(shell, "work()")
+        assert shell.execution_count == cell + 1
+    run(shell, "%ray cancel")
+    run(shell, "%ray cancel --cell 5")
+    run(shell, "%ray cancel --cell 5")
+    run(shell, "%ray cancel --all")
+    assert capsys.readouterr().out == (
+        "Cancelled 1 unfinished task of In[7].\n"
+        "Cancelled 2 unfinished tasks of In[5].\n"
+        "There is no unfinished work of In[5].\n"
+        "Cancelled 2 unfinished tasks.\n"
+    )
+    run(shell, "%ray cancel --cell 99")
+    run(shell, "%ray cancel --cell 5 --all")
+    err = capsys.readouterr()
+    assert "no cell ran as In[99]" in err.err + err.out
+    assert "not allowed with" in err.err + err.out
+
+
+def test_stop_leaves_alone_what_is_in_the_background(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.init()
+    shell.user_ns["work"] = busy(api, "1", "2")
+    run(shell, "%ray background\nwork()\nraise KeyboardInterrupt")  # in advance
+    assert "What In[1] submits goes on in the background" in capsys.readouterr().out
+    assert api.current is not None
+    assert api.current.cancelled_cells == []
+    shell.user_ns["work"] = busy(api, "3")
+    run(shell, "work()")
+    run(shell, "%ray background")
+    assert "1 unfinished task of In[2] goes on" in capsys.readouterr().out
+    run(shell, "%ray background --cell 1")
+    assert "2 unfinished tasks of In[1] go on" in capsys.readouterr().out
+    assert api.current.in_background == {"In[1]", "In[2]"}
+    run(shell, "%ray cancel --cell 1")
+    assert api.current.cancelled_cells == ["In[1]"]
+
+
 def test_an_interrupted_cells_work_is_cancelled(shell: InteractiveShell, api: FakeApi) -> None:
     def work() -> None:
         assert api.current is not None

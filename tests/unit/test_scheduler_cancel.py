@@ -310,3 +310,30 @@ def test_a_task_in_time_is_left_alone():
     worker(done(task))
     assert session.tick(60.0) == []
     assert session.scheduler.next_tick() is None
+
+
+def test_an_interrupted_cell_takes_what_it_waits_for_along_but_not_the_background():
+    session = Session(workers=3, cpus=3)
+    tasks = [session.spec(cell=cell) for cell in ("waits", "earlier", "other", "back")]
+    session.driver(*tasks)
+    session.driver(m.Query(1, "background", {"cell": "back"}))
+    waited_for = [ref(tasks[1]), ref(tasks[3])]
+    session.driver(m.CancelCell(2, "waits", waited_for, spare=True))
+    live = session.scheduler.tasks
+    assert [live[t.id].cancelled for t in tasks] == [True, True, False, False]
+    session.driver(m.CancelCell(3, "back"))
+    assert tasks[3].id not in live or live[tasks[3].id].cancelled
+
+
+def test_all_that_a_driver_caused_is_cancelled_and_nothing_of_another():
+    session = Session(workers=3, cpus=3)
+    other = session.connect(b"other")
+    mine, theirs = session.spec(cell="a"), session.spec(cell="a")
+    out = session.driver(mine)
+    other(theirs)
+    runner = next(w for w in session.workers if runs(out, w))
+    child = session.spec(cell="a", parent=mine.id)
+    runner(m.Blocked(), child)
+    session.driver(m.CancelCell(1, "", everything=True))
+    live = session.scheduler.tasks
+    assert [live[t.id].cancelled for t in (mine, child, theirs)] == [True, True, False]

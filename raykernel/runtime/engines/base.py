@@ -37,7 +37,8 @@ class Engine(Protocol):
         (-> list[dict]), "resources" (-> {"total": {...}, "available": {...}}), "store"
         (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each object
         takes and who holds it, see `holdings.memory`; filters: limit=), "logs" (-> list[LogEntry],
-        read from files by the calling thread; filters: see `logfiles.find`).
+        read from files by the calling thread; filters: see `logfiles.find`), "live_cells"
+        (-> {cell: number of its unfinished tasks}).
         """
         ...
 
@@ -85,6 +86,20 @@ class Engine(Protocol):
 
     def resize(self, cpus: int) -> None:
         """Give the session this many CPUs. What runs goes on. Raises ValueError if it can't."""
+        ...
+
+    def interrupt_cell(self, cell: str) -> int:
+        """The same for a cell that was interrupted: also what it was waiting for, of whichever
+        cell, and nothing that is in the background."""
+        ...
+
+    def cancel_all(self) -> int:
+        """The same for all that this driver caused."""
+        ...
+
+    def background(self, cell: str) -> int:
+        """Put a cell's work in the background: interruptions leave it alone, and it goes on when
+        this driver ends. Returns how many unfinished tasks it has."""
         ...
 
     def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:

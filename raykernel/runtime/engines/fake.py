@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class FakeEngine:
         self.came_back = self.lasting = False
         self.ended = True
         self.ttl = 0.0
+        self.in_background: set[str] = set()
         self._changed: dict[str, TaskInfo] = {}
         self._sinks: dict[int, tuple[EventSink, str]] = {}
         self._logs: dict[int, LogSink] = {}
@@ -78,6 +80,8 @@ class FakeEngine:
         if what == "task":
             task = self.tasks.get(filters["task"])
             return None if task is None else {**msgspec.structs.asdict(task), "attempt": 1}
+        if what == "live_cells":
+            return Counter(t.cell for t in self.tasks.values() if t.state in LIVE)
         return self.answers[what]
 
     def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
@@ -110,6 +114,19 @@ class FakeEngine:
             task.state, task.ended = CANCELLED, self.time
             self._changed[task.id] = task
         return len(live)
+
+    def interrupt_cell(self, cell: str) -> int:
+        known = any(t.cell == cell for t in self.tasks.values())
+        return self.cancel_cell(cell) if known and cell not in self.in_background else 0
+
+    def cancel_all(self) -> int:
+        cells = {t.cell for t in self.tasks.values() if t.state in LIVE}
+        return sum(self.cancel_cell(cell) for cell in cells)
+
+    def background(self, cell: str) -> int:
+        self.in_background.add(cell)
+        live: dict[str, int] = self.query("live_cells")
+        return live.get(cell, 0)
 
     def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
         self.ttl = ttl

@@ -155,8 +155,22 @@ class LocalEngine:
             self._hook(cell)
 
     def cancel_cell(self, cell: str) -> int:
-        data = self.client.request(lambda number: m.CancelCell(number, cell))
-        return msgspec.msgpack.decode(data, type=int)
+        return self._cancel(lambda number: m.CancelCell(number, cell))
+
+    def interrupt_cell(self, cell: str) -> int:
+        (by, ids), self.client.given_up = self.client.given_up, ("", [])
+        waited_for = ids if by == cell else []
+        return self._cancel(lambda number: m.CancelCell(number, cell, waited_for, spare=True))
+
+    def cancel_all(self) -> int:
+        return self._cancel(lambda number: m.CancelCell(number, "", everything=True))
+
+    def _cancel(self, make: Callable[[int], Any]) -> int:
+        return msgspec.msgpack.decode(self.client.request(make), type=int)
+
+    def background(self, cell: str) -> int:
+        count: int = self.query("background", cell=cell)
+        return count
 
     def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
         self.query("settle_down", ttl=ttl, kernel=kernel, notebook=notebook)
