@@ -504,6 +504,8 @@ def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Va
         raise _timed_out(timeout) from None
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
+    except KeyboardInterrupt as interruption:
+        raise interruption.with_traceback(None) from None  # where in here it struck says nothing
 
 
 def _timed_out(timeout: float | None) -> exceptions.GetTimeoutError:
@@ -638,6 +640,8 @@ def wait(
                 ready = client.wait(ids, num_returns, timeout)
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
+    except KeyboardInterrupt as interruption:
+        raise interruption.with_traceback(None) from None
     del held
     done = [refs[i] for i in ready]
     for i in reversed(ready):

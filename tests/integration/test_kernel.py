@@ -187,6 +187,44 @@ def test_interrupting_one_cell_leaves_anothers_work_alone(k: Kernel) -> None:
     k.run("ray.get(mine)")
 
 
+def test_interrupting_a_cell_that_waits_for_an_earlier_ones_work_cancels_that(k: Kernel) -> None:
+    k.run("refs = [sleep.remote(60), sleep.remote(60)]\nother = sleep.remote(1)")
+    cell = k.send("print('go', flush=True)\nray.get(refs)")
+    k.until(lambda: k.text(cell))
+    k.manager.interrupt_kernel()
+    error = k.finish(cell)
+    assert error is not None
+    assert error["ename"] == "KeyboardInterrupt"
+    assert "client.py" not in "".join(error["traceback"])
+    again = k.run(
+        "for ref in refs:\n    try:\n        ray.get(ref, timeout=20)\n"
+        "    except ray.exceptions.TaskCancelledError:\n        print('cancelled')\n"
+        "ray.get(other, timeout=20)"
+    )
+    assert k.text(again) == "cancelled\n" * 2
+
+
+def test_what_is_in_the_background_goes_on_until_it_is_cancelled(k: Kernel) -> None:
+    k.run("import os, tempfile\ngate = tempfile.mktemp()")
+    k.run(
+        "@ray.remote(num_cpus=0)\ndef opened(gate):\n"
+        "    while not os.path.exists(gate):\n        time.sleep(0.01)\n    return 'opened'"
+    )
+    started = k.run("ref = opened.remote(gate)\nendless = sleep.remote(60)")
+    said = k.text(k.run("%ray background"))
+    assert said.startswith("2 unfinished tasks of In[")
+    number = said.split("In[")[1].split("]")[0]
+    cell = k.send("print('go', flush=True)\nray.get(ref)")
+    k.until(lambda: k.text(cell))
+    k.manager.interrupt_kernel()
+    assert k.finish(cell) is not None
+    k.run("open(gate, 'w').close()")
+    assert k.value(k.run("ray.get(ref)")) == "'opened'"
+    assert k.text(k.run(f"%ray cancel --cell {number}")).startswith("Cancelled 1 unfinished task")
+    k.until(lambda: "1 cancelled" in "".join(progress_displays(k, started)), 10)
+    assert k.text(k.run("%ray cancel")) == "No cell has unfinished work.\n"
+
+
 def test_the_stop_button_cancels_its_cells_work(k: Kernel) -> None:
     cell = k.run("refs = [sleep.remote(60) for _ in range(3)]")
     k.until(lambda: k.displays(cell) and WIDGET in k.displays(cell)[0])

@@ -39,6 +39,9 @@ class FakeApi:
     def shutdown(self) -> None:
         self._tell(None)
 
+    def kept(self) -> dict[str, list[str]]:
+        return {"actors": ["a", "b"], "objects": []}
+
     def timeline(self, file: str) -> None:
         self.files.append(file)
 
@@ -108,6 +111,60 @@ def test_the_configured_number_of_cpus_is_startss_default(
     run(shell, "%ray stop")
     run(shell, "%ray start --num-cpus 1")
     assert api.asked == [{"num_cpus": 5}, {"num_cpus": 1}]
+
+
+def test_start_connects_to_a_session_that_runs(
+    shell: InteractiveShell, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%ray start --address shared --namespace lab")
+    assert api.asked == [{"address": "shared", "namespace": "lab"}]
+    said = capsys.readouterr().out
+    assert "Connected in" in said
+    assert "Named actors: a, b.\n" in said
+    assert api.current is not None
+    api.current.ended = False
+    run(shell, "%ray stop")
+    assert "Left session demo, which goes on. `raykernel stop demo`" in capsys.readouterr().out
+    run(shell, "%ray start --address shared -n 2")
+    err = capsys.readouterr()
+    assert "--num-cpus can't be given with --address" in err.err + err.out
+    run(shell, "%ray start --address local -n 2")
+    assert api.asked[1:] == [{"address": "local", "num_cpus": 2}]
+
+
+def test_what_can_t_be_connected_to_is_said_in_a_line(
+    shell: InteractiveShell,
+    api: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(**_options: Any) -> None:
+        raise ConnectionError("no session named 'x'")
+
+    monkeypatch.setattr(api, "init", refuse)
+    run(shell, "%ray start --address x")
+    said = capsys.readouterr()
+    assert "UsageError: %ray start: no session named 'x'" in said.err + said.out
+
+
+def test_a_session_that_is_come_back_to_is_told_of_once(
+    shell: InteractiveShell,
+    api: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(FakeEngine, "came_back", True, raising=False)
+    api.init()  # as the first .remote() does
+    assert capsys.readouterr().out == (
+        "Back in this notebook's session demo.\nNamed actors: a, b.\n"
+    )
+    run(shell, "%ray stop")
+    capsys.readouterr()
+    run(shell, "%ray start")
+    said = capsys.readouterr().out
+    assert "Session demo: 2 CPUs. This notebook is back in it in" in said
+    assert "Named actors: a, b.\n" in said
+    assert "Back in" not in said
 
 
 def test_stop_ends_the_session_and_twice_is_harmless(

@@ -20,6 +20,7 @@ class FakeEngine:
     """
 
     name = "fake"
+    came_back = False
 
     def __init__(self, session: str = "fake") -> None:
         self.session = session
@@ -38,7 +39,7 @@ class FakeEngine:
         }
         self.alive = True
         self.owner = True
-        self.came_back = self.lasting = False
+        self.lasting = False
         self.ended = True
         self.ttl = 0.0
         self.in_background: set[str] = set()
