@@ -223,7 +223,7 @@ def test_what_is_in_the_background_goes_on_until_it_is_cancelled(k: Kernel) -> N
     assert k.text(k.run(f"%ray cancel --cell {number}")).startswith("Cancelled 1 unfinished task")
     error = k.finish(k.send("ray.get(endless, timeout=20)"))
     assert error is not None
-    assert error["ename"] == "TaskCancelledError"
+    assert "TaskCancelledError" in error["ename"]
     assert k.text(k.run("%ray cancel")) == "No cell has unfinished work.\n"
 
 
