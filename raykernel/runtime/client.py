@@ -309,14 +309,17 @@ class Client:
             self._process(messages)
             self._turn += 1
 
-    def poll_now(self) -> None:
-        """Process what has arrived, without waiting; nothing if another thread reads."""
-        if self._reader.acquire(blocking=False):
-            try:
-                while self._poller.poll(0) and not self.closed:
-                    self._receive()
-            finally:
-                self._hand_over()
+    def poll_now(self) -> bool:
+        """Process what has arrived, without waiting. False, and nothing is done, while another
+        thread reads, or this one in what it was doing when a signal came."""
+        if not self._reader.acquire(blocking=False):
+            return False
+        try:
+            while self._poller.poll(0) and not self.closed:
+                self._receive()
+        finally:
+            self._hand_over()
+        return True
 
     def _process(self, messages: list[Any]) -> None:
         for message in messages:

@@ -67,7 +67,8 @@ class Worker:
         self.reloads: list[str] = []  # modules that were edited
         self.running: Running | None = None
         self.in_user_code = False
-        self.cancelled = b""  # the running task, if somebody asked for its end
+        self.cancelled = b""  # the task that runs or is about to, if somebody asked for its end
+        self.poked = False  # there is something to read that couldn't be read at once
         self.leaving = ""
         self.blocked = 0
         self.instance: Any = None
@@ -157,6 +158,7 @@ class Worker:
             os._exit(1)  # the head is gone: nothing that runs here is of use to anybody
 
     def _poked(self, number: int, frame: FrameType | None) -> None:
+        self.poked = True
         if self.guard.deferring:
             self.guard.note()
         else:
@@ -165,9 +167,11 @@ class Worker:
     def _heed(self) -> None:
         """Read what has arrived, then strike the running task if it is to end."""
         with self.guard:  # not again while we are at it
-            self.client.poll_now()
+            if self.client.poll_now():
+                self.poked = False
         running = self.running
         if self.in_user_code and running is not None and running.spec.id == self.cancelled:
+            running.cancelled = True
             raise KeyboardInterrupt
 
     def _cancel(self, task: bytes, interrupt: bool) -> None:
@@ -188,6 +192,8 @@ class Worker:
                 os.kill(os.getpid(), POKE)
             elif self.guard.deferring:  # strike before what comes of it, such as a child's end
                 self.guard.note()
+        elif self.running is None and interrupt:
+            self.cancelled = task  # if it is the one about to start, it learns of it then
 
     def _recall(self) -> None:
         """The running task takes long: send what is done, hand back what has not started."""
@@ -267,6 +273,8 @@ class Worker:
         try:
             try:
                 self.in_user_code = True
+                if self.poked or self.cancelled:  # since it left the inbox, perhaps for its sake
+                    self._heed()
                 if self.reloads:
                     self._reload()
                 args, kwargs = running.call = execute.arguments(client, spec, message.values)

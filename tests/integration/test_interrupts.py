@@ -168,3 +168,25 @@ def test_a_cell_that_ignores_its_interruption_is_killed(ray_session: ModuleType)
         pass
     else:
         raise AssertionError("the task was not cancelled")
+
+
+def test_a_cancellation_counts_that_meets_its_task_on_its_way_in(ray_session: ModuleType) -> None:
+    ray = ray_session
+
+    @ray.remote
+    def endless() -> None:
+        while True:
+            time.sleep(0.001)
+
+    chance = random.Random(1)
+    for _ in range(1500):
+        ref = endless.remote()
+        then = time.perf_counter() + chance.random() * 0.002
+        while time.perf_counter() < then:  # no sleep is as short
+            pass
+        ray.cancel(ref)
+        try:
+            ray.get(ref, timeout=20)
+        except ray.exceptions.TaskCancelledError:
+            continue
+        raise AssertionError("the task was not cancelled")
