@@ -68,7 +68,9 @@ class Worker:
         self.running: Running | None = None
         self.in_user_code = False
         self.cancelled = b""  # the task that runs or is about to, if somebody asked for its end
-        self.poked = False  # there is something to read that couldn't be read at once
+        # there may be something to read that couldn't be read at once: so it is at the start, while
+        # the control signal has no handler yet
+        self.poked = True
         self.leaving = ""
         self.blocked = 0
         self.instance: Any = None
@@ -88,9 +90,10 @@ class Worker:
         self._sized = ""
         self.guard = Guard(swap_sigint=False)
         self.guard.on_strike = self._heed
+        early: list[Any] = []  # what comes with the welcome, before there is a client to answer by
         self.client = _Client(
             os.path.join(settings.folder, "head.sock"), "worker", worker_id, os.getpid(),
-            settings.namespace, self.guard, self._hear,
+            settings.namespace, self.guard, early.append,
         )  # fmt: skip
         self.client.worker = self
         self.outbox = Outbox(self.client.post, settings.folder, limit=settings.options.log_lines)
@@ -100,6 +103,9 @@ class Worker:
         execute.leave = self.leave
         execute.actor_leaves = self.exit_actor
         self.thread = threading.get_ident()  # whose waiting frees the CPU
+        self.client.on_message = self._hear
+        for message in early:
+            self._hear(message)
         signal.signal(POKE, self._poked)
 
     # -- messages ------------------------------------------------------------------------------
@@ -496,7 +502,7 @@ def main(settings: Settings, worker_id: bytes, env: str, fresh: bool = False) ->
         return
     try:
         worker = Worker(settings, worker_id)
-    except OSError:
+    except (OSError, ConnectionLost):
         return  # the head is gone already
     variables = {**settings.env, **msgspec.json.decode(env or "{}").get("env_vars", {})}
     worker.sizes_threads = settings.size_threads and "OMP_NUM_THREADS" not in variables
