@@ -94,10 +94,14 @@ class _Search:
 
 def _parts(obj: Any) -> list[tuple[str, Any]]:
     """What an object consists of, as far as pickling cares: (name, value)."""
+    from raykernel.remote import RemoteFunction
+
     if inspect.isfunction(obj):
         return [*_closure(obj), *_globals(obj)]
     if inspect.ismethod(obj):
         return [("__self__", obj.__self__), (obj.__name__, obj.__func__)]
+    if isinstance(obj, RemoteFunction):
+        return [("_function", obj._function)]
     if isinstance(obj, Mapping):
         return [(str(key), value) for key, value in obj.items()]
     if isinstance(obj, (list, tuple, set, frozenset)):

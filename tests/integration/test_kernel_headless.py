@@ -33,7 +33,7 @@ def test_progress_and_output_are_in_the_file_and_no_widget_is() -> None:
         "%%remote\ndef f(x, seconds):\n    print('task', x)\n    time.sleep(seconds)\n    return x",
         "late = [f.remote(i, 1.5) for i in range(2)]\ntime.sleep(1)",
         "ray.get(late)",
-        "ray.get([f.remote(i, 0.8) for i in range(2)])",
+        "ray.get([f.remote(i, 1.6) for i in range(2)])",
     )
     _, _, submits, gets, last = nb.cells
     (left_behind,) = displays(submits)

@@ -7,6 +7,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# a busy machine stalls a single example for longer than any fixed time; pytest bounds the test
+settings.register_profile("raykernel", deadline=None)
+settings.load_profile("raykernel")
 
 FORBIDDEN = frozenset(
     {
