@@ -68,6 +68,8 @@ def _directly(thing: Any) -> Iterator[Captured]:
     if isinstance(thing, type):
         yield from _of_class(thing)
         return
+    if not hasattr(thing, "__code__"):  # written in C: `len`, `numpy.add`
+        return
     for name in global_names(thing.__code__):
         if name in thing.__globals__:
             yield Captured(name, thing.__globals__[name], thing.__globals__)

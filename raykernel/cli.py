@@ -134,7 +134,22 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure raykernel's core operations, and others' beside it: round by round in turn, so "
         "that the ratios hold although machines drift. Prints the median of the rounds, their "
-        "spread, and how many times better raykernel is."
+        "spread, and how many times better raykernel is. `bench scale` measures instead how costs "
+        "grow with the number of tasks, actors, handles and refs, and takes a few minutes."
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="core",
+        choices=["core", "scale"],
+        help="core operations (default), or the laws of growth",
+    )
+    parser.add_argument(
+        "--most",
+        type=_count,
+        default=1_000_000,
+        metavar="N",
+        help="scale: no sizes above N (default 1000000)",
     )
     parser.add_argument(
         "--against",

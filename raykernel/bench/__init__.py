@@ -8,6 +8,8 @@
        │
      table                      medians, spreads, ratios
 
+`raykernel bench scale` goes another way: command ── scale ── laws, on raykernel alone.
+
 Machines drift: the same program's rate moves by a factor of three with the load on the next core.
 So a figure counts only as a ratio of two that were measured in turn, in one run.
 """

@@ -33,6 +33,10 @@ def test_the_same_ref_twice_arrives_as_the_same_object() -> None:
     assert ray.get(same.remote(ref, ref))
 
 
+def test_a_function_written_in_c_can_be_a_task() -> None:
+    assert ray.get(ray.remote(len).remote([1, 2, 3])) == 3
+
+
 def test_ready_are_the_first_in_the_inputs_order() -> None:
     refs = [ray.put(i) for i in range(5)]
     assert ray.wait(refs, num_returns=2) == (refs[:2], refs[2:])
