@@ -29,7 +29,7 @@ from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
 from raykernel.runtime.execute import exit_actor
 from raykernel.runtime.ids import handle_id, return_id
-from raykernel.runtime.serialize import note_ref, serialize
+from raykernel.runtime.serialize import deserialize, note_ref, serialize
 
 _ASYNC_CONCURRENCY = 1000
 _PLACE_OPTIONS = {
@@ -100,10 +100,15 @@ class MethodInfo:
 
 
 class Meta:
-    """What all handles to an actor share: its class's name and methods."""
+    """What all handles to an actor share: its class's name and methods. Never changes.
+
+    Its methods' signatures take far longer to pickle than the rest of a handle: that is done once,
+    and who loads the same bytes again gets the same object.
+    """
 
     __slots__ = (
-        "class_name", "definition", "max_pending", "methods", "module", "retries", "stream_cap",
+        "_pickled", "class_name", "definition", "max_pending", "methods", "module", "retries",
+        "stream_cap",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +122,23 @@ class Meta:
         self.max_pending = max_pending  # -1: as many as you like
         self.stream_cap = stream_cap  # of all its streams together; 0: none
         self.definition = definition  # of its class, where that may be defined again: a digest
+        self._pickled = b""
+
+    def __reduce__(self) -> Any:
+        if not self._pickled:
+            state = (
+                self.class_name, self.module, self.methods, self.retries, self.max_pending,
+                self.stream_cap, self.definition,
+            )  # fmt: skip
+            self._pickled = serialize(state).to_bytes()
+        return _load_meta, (self._pickled,)
+
+
+@functools.lru_cache(maxsize=256)
+def _load_meta(pickled: bytes) -> Meta:
+    meta = Meta(*deserialize(pickled))
+    meta._pickled = pickled
+    return meta
 
 
 def _methods(cls: type) -> dict[str, MethodInfo]:
@@ -138,6 +160,7 @@ class ActorClass:
         opts.check(options, opts.ACTOR_OPTIONS, "actors")
         self._cls = cls
         self._options = options
+        self._metas: dict[tuple[int, int, int, bytes], Meta] = {}
         self._code = Exported(cls)
         functools.update_wrapper(self, cls, updated=())
 
@@ -223,7 +246,10 @@ class ActorClass:
         pending = options.get("max_pending_calls") or -1
         cap = options.get("_actor_generator_backpressure_num_objects") or 0
         definition = redefinition.digest(self._cls) if redefinition.epoch else b""
-        meta = Meta(name, self._cls.__module__, self._methods, retries, pending, cap, definition)
+        what = (retries, pending, cap, definition)
+        meta = self._metas.get(what)
+        if meta is None:
+            meta = self._metas[what] = Meta(name, self._cls.__module__, self._methods, *what)
         actor_id = client.ids.actor()
         namespace = options.get("namespace") or engine.namespace
         actor_name = options.get("name") or ""

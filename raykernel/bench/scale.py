@@ -8,6 +8,7 @@ and half for a worker.
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -143,11 +144,13 @@ class _Idle:
 def _handles(ray: Any, head: psutil.Process, most: int) -> Law:
     idle = ray.remote(num_cpus=0)(_Idle)
     actors = [idle.remote() for _ in range(2)]
+    pickles = [pickle.dumps(actor) for actor in actors]
     count = ray.remote(len)
     sizes = _up_to(HANDLES, most)
     totals = []
     for size in sizes:
-        handles = [actors[number % 2] for number in range(size)]
+        # each counts by itself: the same one twice would be pickled once
+        handles = [pickle.loads(pickles[number % 2]) for number in range(size)]
         begin = time.perf_counter()
         if ray.get(count.remote(list(handles))) != size or len(ray.get(ray.put(handles))) != size:
             raise RuntimeError("handles were lost on the way")
