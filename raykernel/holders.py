@@ -59,7 +59,13 @@ def report(engine: Engine, shell: Any, cells: CellTracker) -> Report:
             for object_id in ids:
                 named.setdefault(object_id, []).append(name)
     me = client.id.hex() if client is not None else ""
-    objects = [_held(row, me, named.get(row["object_id"], []), cells) for row in rows]
+    objects = []
+    for row in rows:
+        if row["object_id"]:
+            names = named.get(row["object_id"], [])
+        else:  # the head knows of these views too, if not of their names
+            _, names = loose.pop(row["offset"], (0, []))
+        objects.append(_held(row, me, names, cells))
     objects += [Held("", size, "memory", "", names) for size, names in loose.values()]
     objects.sort(key=lambda held: -held.size)
     return Report(objects, store["used"], store["capacity"])
@@ -90,7 +96,7 @@ def _ours(frame: Any) -> bool:
 
 
 def _held(row: dict[str, Any], me: str, names: list[str], cells: CellTracker) -> Held:
-    made = row["made_by"] or "put"
+    made = row["made_by"] or ("put" if row["object_id"] else "")
     cell = cells.get(row["cell"]).number if row["cell"] else 0
     if cell:
         made += f" in In[{cell}]"

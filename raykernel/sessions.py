@@ -29,11 +29,15 @@ def start(
     home, ttl = _home()
     if asked["session_ttl"] is not None:
         ttl = float(asked["session_ttl"])
-    return local.start(
+    engine = local.start(
         total, capacity, name=asked["name"] or "", namespace=namespace or os.urandom(8).hex(),
         env=variables, ttl=ttl, home=home, version=_version(), spills=_spills(asked),
         spill_directory=asked["object_spilling_directory"],
     )  # fmt: skip
+    slow = session.why_slow(Path(engine.client.welcome.arena), capacity)
+    if slow:
+        logger.warning(slow)
+    return engine
 
 
 def _spills(asked: Mapping[str, Any]) -> bool:

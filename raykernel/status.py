@@ -40,16 +40,24 @@ def status_text(engine: Engine) -> str:
             # the first only serve to place tasks, the second is told below
             if not name.startswith("node:") and name != "object_store_memory"
         ),
-        (
-            "objects",
-            f"{store['objects']:,}, {size(store['used'])} of {size(store['capacity'])} used",
-        ),
+        ("objects", _objects(store)),
         ("workers", f"{len(workers)} {'process' if len(workers) == 1 else 'processes'}"),
         ("tasks", f"{live:,} unfinished" + (f" ({states})" if states else "")),
         ("actors", _actors(actors)),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _objects(store: dict[str, Any]) -> str:
+    text = f"{store['objects']:,}, {size(store['used'])} of {size(store['capacity'])} used"
+    if store.get("pinned"):
+        text += f", {size(store['pinned'])} looked at"
+    if store.get("on_disk_objects"):
+        text += f", {size(store['on_disk'])} on disk ({store['on_disk_objects']:,})"
+    if store.get("restored"):
+        text += f", {size(store['restored'])} read from there"
+    return text
 
 
 def _order(resource: str) -> tuple[int, str]:

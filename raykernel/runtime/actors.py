@@ -172,7 +172,7 @@ class ActorTable:
         if actor is None:
             return
         if actor.state is ActorState.DEAD:
-            del self.actors[actor_id]
+            self._forget(actor_id)
             return
         actor.ending = True
         self._end_if_unused(actor)
@@ -221,6 +221,8 @@ class ActorTable:
         options = actor.options
         creation = actor.creation
         actor.death = record or self._record(actor, "actor_died", reason)
+        for ref in actor.death.refs:  # calls yet to come raise it too
+            self._core.store.incref(ref)
         actor.state = ActorState.DEAD
         if options.name:
             self.names.pop((options.namespace, options.name), None)
@@ -247,6 +249,12 @@ class ActorTable:
         if actor.detached:
             self._core.store.decref(handle_id(actor.id))
 
+    def _forget(self, actor_id: bytes) -> None:
+        actor = self.actors.pop(actor_id, None)
+        if actor is not None and actor.death is not None:
+            for ref in actor.death.refs:
+                self._core.store.decref(ref)
+
     def _remember_dead(self, actor: Actor) -> None:
         """Dead actors can be asked about for a while; those with a handle, as long as it is."""
         self._dead.append(actor.id)
@@ -255,7 +263,7 @@ class ActorTable:
             if handle_id(oldest) in self._core.store.objects:
                 self._dead.append(oldest)
             else:
-                self.actors.pop(oldest, None)
+                self._forget(oldest)
 
     def worker_lost(self, actor: Actor, tasks: list[Task], reason: str) -> None:
         """Its process died; `tasks` were with it, in order."""

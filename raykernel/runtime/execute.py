@@ -24,7 +24,7 @@ from .client import Client, RequestFailed
 from .context import Running
 from .ids import item_id, return_id
 from .serialize import deserialize, serialize
-from .wire import encode_one
+from .store import error_value
 
 
 class ActorExit(SystemExit):
@@ -188,7 +188,7 @@ def _part(client: Client, running: Running, index: int, parts: Parts) -> m.Value
             error = full
         except Exception as reason:
             error = TypeError(f"{parts.names[index]} can't leave its task: {reason}")
-    return m.Value(object_id, encode_one(failures.describe(running, error)), error=True)
+    return error_value(object_id, failures.describe(running, error))
 
 
 class Broken(Exception):
@@ -226,9 +226,9 @@ def _put_all(client: Client, running: Running, generator: Any) -> list[bytes]:
     except Exception as error:
         if may_retry(running) and failures.retryable(spec, error):
             raise
-        record = encode_one(failures.describe(running, error))
+        record = failures.describe(running, error)
         ids.append(client.ids.put())
-        client.post(m.PutObject(m.Value(ids[-1], record, error=True)))
+        client.post(m.PutObject(error_value(ids[-1], record)))
     return ids
 
 
@@ -321,7 +321,7 @@ def failure(
     spec = running.spec
     ended = time.time()
     if cancelled or isinstance(error, KeyboardInterrupt):
-        value = m.Value(b"", encode_one(failures.interrupted(running, error)), error=True)
+        value = error_value(b"", failures.interrupted(running, error))
         return m.TaskFinished(spec.id, [value], "cancelled", started=started, ended=ended)
     if isinstance(error, SystemExit) and not running.exiting:
         _quit(running, error)
@@ -333,7 +333,7 @@ def failure(
         failures.keep(running, error, record)
     running.call = None
     return m.TaskFinished(
-        spec.id, [m.Value(b"", encode_one(record), error=True), *made], "error",
+        spec.id, [error_value(b"", record), *made], "error",
         again, failures.summary(error), started, ended, running.called,
     )  # fmt: skip
 

@@ -40,21 +40,26 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
         kind = error.kind or "full"
         return m.ErrorRecord(kind, str(error), spec.name, task=spec.id, cell=spec.cell)
     kind = "task"
+    refs: tuple[bytes, ...] = ()
     try:
-        cause = serialize(error).to_bytes()
+        written = serialize(error)
+        cause, refs = written.to_bytes(), written.contained
     except BaseException:
         cause = b""
     else:
         try:
-            deserialize(cause)
+            copy = deserialize(cause)
+            if refs:
+                running.keep = copy  # its refs must not go before the outcome is on its way
         except BaseException:  # some pickle well and can't be made again
-            kind, cause = "unreadable", b""
+            kind, cause, refs = "unreadable", b"", ()
     return m.ErrorRecord(
         kind,
         name=f"{spec.name}.__init__" if spec.kind == m.CREATION else spec.name,
         pid=os.getpid(),
         text=text_of(error),
         cause=cause,
+        refs=refs,
         cause_repr=summary(error),
         task=spec.id,
         actor=spec.actor,

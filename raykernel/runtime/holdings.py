@@ -25,6 +25,7 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
 
         object_id   hex; "" for memory that is still looked at though its object is gone, or has
                     moved to disk
+        offset      only if object_id is "": where in the arena
         size        bytes of the value; 0 while it is pending
         where       "pending", "inline" (in the head), "memory" (the arena) or "disk"
         error       whether the value is an error
@@ -100,9 +101,9 @@ def _left_over(core: Scheduler) -> list[dict[str, Any]]:
             if offset in c.pins
         ]
         rows.append({
-            "object_id": "", "size": block.size, "where": "memory", "error": False,
-            "references": 0, "pins": block.pins, "made_by": "", "task": "", "actor": "",
-            "cell": "", "holders": holders,
+            "object_id": "", "offset": offset, "size": block.size, "where": "memory",
+            "error": False, "references": 0, "pins": block.pins, "made_by": "", "task": "",
+            "actor": "", "cell": "", "holders": holders,
         })  # fmt: skip
     return rows
 

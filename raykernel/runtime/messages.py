@@ -52,7 +52,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     kind: task, crashed, cancelled, timeout, actor_died, actor_unavailable, lost, pending_calls,
     full, disk, setup, no_group, unschedulable. For kind "task", `cause` is the pickled user
-    exception (empty if that failed) and `text` its traceback, user frames only.
+    exception (empty if that failed) and `text` its traceback, user frames only; `refs` are the ids
+    of the refs in `cause`, which whatever has the error as its value keeps.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     via: tuple[str, ...] = ()
     cell: str = ""
     trace: bytes = b""  # how it failed, see traces.py
+    refs: tuple[bytes, ...] = ()
 
 
 class ActorOptions(msgspec.Struct, frozen=True, array_like=True):

@@ -110,6 +110,21 @@ def arena_path(name: str, folder: Path, capacity: int) -> Path:
     return folder / "arena"
 
 
+def why_slow(arena: Path, capacity: int) -> str:
+    """What a person should know if the arena is not in shared memory though there is some; else
+    nothing."""
+    if arena.parent == _SHM or not _SHM.is_dir():
+        return ""
+    status = os.statvfs(_SHM)
+    free = status.f_bavail * status.f_frsize
+    return (
+        f"{_SHM} has {free / 2**20:,.0f} MiB available, less than the object store's "
+        f"{capacity / 2**20:,.0f} MiB: large objects lie in a mapped file in {arena.parent} "
+        "instead, which is slower. Give it more (Docker: --shm-size), or start with a smaller "
+        "object_store_memory."
+    )
+
+
 def default_capacity() -> int:
     """30 % of the machine's memory, in whole pages."""
     pages = os.sysconf("SC_PHYS_PAGES")

@@ -276,4 +276,5 @@ def stem(name: str) -> str:
 
 
 def error_value(object_id: bytes, record: ErrorRecord) -> Value:
-    return Value(object_id, encode_one(record), error=True)
+    """The error as an object's value: it keeps what the refs in the exception refer to."""
+    return Value(object_id, encode_one(record), error=True, contained=record.refs)

@@ -95,7 +95,8 @@ class ActorState(_Row):
 
 @dataclasses.dataclass(frozen=True)
 class ObjectState(_Row):
-    """`object_size` is in bytes, `in_shared_memory` whether it lies there or in messages."""
+    """`object_size` is in bytes; `where` is "memory" (shared), "disk", "inline" (in the head) or
+    "pending". `holders` are dicts with role, pid, name, references and pins of who holds it."""
 
     object_id: str
     object_size: int
@@ -103,6 +104,8 @@ class ObjectState(_Row):
     in_shared_memory: bool
     reference_count: int
     pins: int
+    where: str
+    holders: list[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +203,8 @@ def list_objects(
     *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
 ) -> list[ObjectState]:
     """Objects to which there are references."""
+    engine = api.auto_init()
+    held = {one["object_id"]: one["holders"] for one in engine.query("memory")}
     rows = [
         ObjectState(
             object_id=one["object_id"],
@@ -208,8 +213,10 @@ def list_objects(
             in_shared_memory=one["shared"],
             reference_count=one["references"],
             pins=one["pins"],
+            where=one["where"],
+            holders=held.get(one["object_id"], []),
         )
-        for one in api.auto_init().query("objects")
+        for one in engine.query("objects")
     ]
     return _select(ObjectState, rows, filters, limit, others)
 

@@ -7,7 +7,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pytest
 
 import raykernel
 from raykernel import api
+from raykernel.runtime import session
 from raykernel.runtime.shm import Arena
 from tests.integration.test_memory import soon, store
 
@@ -81,6 +82,27 @@ def test_a_full_disk_is_an_error_and_loses_nothing(full_disk: Path) -> None:
         link.unlink()
     kept.append(ray.put(large(9)))  # now there is space
     assert [ray.get(ref).sum() for ref in kept] == [9 * MIB] * 3
+
+
+def test_small_shared_memory_is_told_of_once_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = raykernel
+    monkeypatch.setattr(session, "_SHM", tmp_path)
+    small = SimpleNamespace(f_bavail=16_000, f_frsize=4096)
+    monkeypatch.setattr(session.os, "statvfs", lambda path: small)
+    ray.init(num_cpus=1, object_store_memory=200 * 2**20)
+    try:
+        arena = Path(api.engine().client.welcome.arena)  # type: ignore[union-attr]
+        assert arena.parent == Path(api.engine().client.welcome.folder)  # type: ignore[union-attr]
+        ref = ray.put(large(1))
+        assert ray.get(ref).sum() == MIB
+        assert ray.get(make.remote(1)).sum() == MIB
+        (record,) = caplog.records
+        assert "62 MiB available" in record.getMessage()
+        assert "--shm-size" in record.getMessage()
+    finally:
+        ray.shutdown()
 
 
 def test_what_shared_memory_can_not_take_goes_to_disk(

@@ -144,3 +144,90 @@ def test_a_dead_workers_views_and_half_written_blocks_are_given_back(
     assert store()["used"] > 0
     ray.kill(holder)
     assert soon(lambda: store()["used"] == 0)
+
+
+def gone(ray: ModuleType, ref: Any) -> bool:
+    """Whether nobody but `ref` itself holds its object any more."""
+    gc.collect()
+    rows: Any = api.engine().query("memory")  # type: ignore[union-attr]
+    (row,) = [row for row in rows if row["object_id"] == ref.hex()]
+    return bool(row["references"] == 1)
+
+
+class Carrier(Exception):
+    """An exception with a ref in it."""
+
+
+def test_a_ref_in_an_exception_keeps_its_object(shared_session: ModuleType) -> None:
+    ray = shared_session
+
+    @ray.remote
+    def fail() -> None:
+        raise Carrier([ray.put(np.full(100_000, 5.0))])
+
+    @ray.remote
+    def follow(value: Any) -> None:
+        pass
+
+    @ray.remote
+    class Stillborn:
+        def __init__(self) -> None:
+            raise Carrier([ray.put(np.full(100_000, 6.0))])
+
+        def call(self) -> None:
+            pass
+
+    before = store()["objects"]
+
+    def carried(ref: Any) -> float:
+        with pytest.raises(ray.exceptions.RayError) as caught:
+            ray.get(ref)
+        cause: Any = caught.value
+        while type(cause) is not Carrier:
+            cause = cause.cause
+        return float(ray.get(cause.args[0][0])[7])
+
+    ref = fail.remote()
+    assert carried(ref) == 5.0
+    assert carried(follow.remote(ref)) == 5.0
+    actor = Stillborn.remote()
+    assert carried(actor.call.remote()) == 6.0
+    assert carried(actor.call.remote()) == 6.0
+    del ref, actor
+    gc.collect()
+    assert soon(lambda: store()["used"] == 0 and store()["objects"] == before)
+
+
+def test_closures_actors_and_cancelled_tasks_let_go(shared_session: ModuleType) -> None:
+    ray = shared_session
+    ref = ray.put(np.ones(100_000))
+
+    @ray.remote
+    class Keeper:
+        def keep(self, refs: Any) -> None:
+            self.refs = refs
+
+    @ray.remote
+    def wait(refs: Any, go: Any) -> None:
+        pass
+
+    def closing() -> Any:
+        @ray.remote
+        def inner() -> float:
+            return float(ray.get(ref)[0])
+
+        return inner
+
+    keeper = Keeper.remote()
+    ray.get(keeper.keep.remote([ref]))
+    never = Keeper.options(num_cpus=100).remote()  # waits for ever
+    waiting = wait.remote([ref], never.keep.remote(None))
+    ray.get(wait.remote({"a": ref}, ref))
+    assert not gone(ray, ref)
+    ray.cancel(waiting)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(waiting)
+    ray.get(keeper.keep.remote(None))
+    assert soon(lambda: gone(ray, ref))
+    assert ray.get(closing().remote()) == 1.0
+    ray.kill(never)

@@ -118,6 +118,8 @@ def test_objects_are_listed_with_their_size() -> None:
     (row,) = state.list_objects(filters=[("object_id", "=", ref.hex())])
     assert row.object_size >= 300_000
     assert row.in_shared_memory
+    assert row.where == "memory"
+    assert [holder["role"] for holder in row.holders] == ["driver"]
     assert row.task_status == "FINISHED"
 
 

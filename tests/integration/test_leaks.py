@@ -1,0 +1,56 @@
+"""Much work leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import raykernel
+from raykernel import api
+from raykernel.runtime import session
+from tests.integration.test_memory import soon, store
+
+
+def uss(pid: int) -> int:
+    """A process's own memory in bytes, without what it shares."""
+    return int(psutil.Process(pid).memory_full_info().uss)
+
+
+def test_a_hundred_thousand_tasks_and_ten_thousand_puts_leave_nothing() -> None:
+    """The head's table, shared memory and the memory of head and driver are as before."""
+    ray = raykernel
+    ray.init(num_cpus=2)
+    try:
+        head = session.read(api.engine().session).pid  # type: ignore[union-attr]
+
+        @ray.remote
+        def nothing(x: Any) -> Any:
+            return x
+
+        def round_of(tasks: int, puts: int) -> None:
+            for _ in range(tasks // 5_000):
+                assert len(ray.get([nothing.remote(i) for i in range(5_000)])) == 5_000
+            for _ in range(puts // 200):
+                refs = [ray.put(np.ones(13_000)) for _ in range(100)]
+                boxes = [ray.put([ref]) for ref in refs]
+                assert ray.get(ray.get(boxes[7])[0])[0] == 1.0
+                del refs, boxes
+
+        round_of(20_000, 1_000)  # the ring of ended tasks is full now, memory has been touched
+        before = uss(head), uss(os.getpid())
+        round_of(100_000, 10_000)
+        gc.collect()
+        assert soon(lambda: store()["objects"] == 0)
+        figures = store()
+        assert (figures["used"], figures["on_disk"], figures["lineage"]) == (0, 0, 0)
+        arena = Path(api.engine().client.welcome.arena)  # type: ignore[union-attr]
+        assert arena.stat().st_blocks * 512 <= 2**28 + 2**20  # no more than is kept warm
+        grown = uss(head) - before[0], uss(os.getpid()) - before[1]
+        assert max(grown) < 15 * 2**20, f"head and driver have grown by {grown} bytes"
+    finally:
+        ray.shutdown()
