@@ -26,7 +26,7 @@ from raykernel.refs import ObjectRef
 from raykernel.remote import make_refs, result_ids
 from raykernel.runtime import context, execute, resources
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 from raykernel.runtime.execute import exit_actor
 from raykernel.runtime.ids import handle_id, return_id
 from raykernel.runtime.serialize import deserialize, note_ref, serialize
@@ -236,7 +236,7 @@ class ActorClass:
         from raykernel import api
 
         engine = context.engine or api.auto_init()
-        client: Client = engine.client
+        client: Connection = engine.client
         name = self._cls.__name__
         if self._signature is not None:
             self._signature.check(args, kwargs)
@@ -280,7 +280,7 @@ class ActorClass:
         self, engine: Any, actor_id: bytes, args: tuple[Any, ...], kwargs: dict[str, Any],
         options: dict[str, Any], meta: Meta, namespace: str,
     ) -> None:  # fmt: skip
-        client: Client = engine.client
+        client: Connection = engine.client
         if self._code.client is not client or self._code.epoch != redefinition.epoch:
             self._code.send(client)
         name = self._cls.__name__
@@ -387,7 +387,7 @@ class ActorHandle:
     """
 
     def __init__(
-        self, actor_id: bytes, meta: Meta, ref: ObjectRef[Any] | None, client: Client
+        self, actor_id: bytes, meta: Meta, ref: ObjectRef[Any] | None, client: Connection
     ) -> None:
         self._id = actor_id
         self._meta = meta
@@ -581,7 +581,7 @@ def _capped(extra: m.TaskExtra | None, cap: int) -> m.TaskExtra:
 _open_calls: dict[bytes, dict[bytes, ObjectRef[Any]]] = {}
 
 
-def _make_room(client: Client, handle: ActorHandle, limit: int) -> None:
+def _make_room(client: Connection, handle: ActorHandle, limit: int) -> None:
     """Raises PendingCallsLimitExceeded if `limit` calls of this process are not over."""
     if len(_open_calls.get(handle._id, ())) >= limit:
         client.query("actor_state", actor=handle._id)  # answers on their way arrive before this one
@@ -593,7 +593,7 @@ def _make_room(client: Client, handle: ActorHandle, limit: int) -> None:
             )
 
 
-def _count_call(client: Client, actor: bytes, task: bytes) -> None:
+def _count_call(client: Connection, actor: bytes, task: bytes) -> None:
     """Count a call until its answer is there."""
     result = return_id(task, 1)
     client.add_ref(result)  # else nobody is told when it is over

@@ -29,9 +29,9 @@ from raykernel.refs import ObjectRef
 from raykernel.remote import RemoteFunction
 from raykernel.runtime import context, session
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
+from raykernel.runtime.connection import Connection, ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines import local
-from raykernel.runtime.engines.base import Engine
+from raykernel.runtime.engines.base import ApiEngine, Engine
 from raykernel.runtime.events import BarInfo, LogLine, TaskInfo
 from raykernel.runtime.serialize import Serialized, deserialize, serialize
 from raykernel.runtime_env import canonical
@@ -61,7 +61,7 @@ class RayContext(Mapping[str, Any]):
     """What `init` returns: a mapping with the session's addresses, and a context manager that ends
     the session."""
 
-    def __init__(self, engine: local.LocalEngine) -> None:
+    def __init__(self, engine: ApiEngine) -> None:
         self.address_info: dict[str, Any] = {
             "node_id": engine.node,
             "session_dir": engine.folder,
@@ -169,7 +169,7 @@ def init(
     if capacity < 1 << 20:
         raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
     total["object_store_memory"] = int(capacity)
-    engine = sessions.connect(address, asked, namespace or "")
+    engine: ApiEngine | None = sessions.connect(address, asked, namespace or "")
     if engine is None:
         try:
             engine = sessions.start(total, int(capacity), asked, namespace or "", variables)
@@ -260,7 +260,6 @@ def _part(end: bool) -> None:
         running.shutdown()
     else:
         running.leave()
-    running.client.guard.close()
     context.environment, context.job_variables = "", {}
 
 
@@ -272,16 +271,16 @@ def is_initialized() -> bool:
     return context.engine is not None
 
 
-def auto_init() -> Any:
+def auto_init() -> ApiEngine:
     """The engine; starts a session if there is none."""
     if context.engine is None:
         init()
     return connected()
 
 
-def connected() -> Any:
+def connected() -> ApiEngine:
     """The engine this process is connected to; starts a session if there is none."""
-    current = context.engine
+    current: ApiEngine | None = context.engine
     if current is None:
         return auto_init()
     if _driver_pid and _forked():
@@ -406,7 +405,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     """
     __tracebackhide__ = True  # IPython shows the line that called this, and not these
     current = connected()
-    client: Client = current.client
+    client: Connection = current.client
     if type(object_refs) is ObjectRef:
         value = client.peek(object_refs._id)
         if value is None:
@@ -450,7 +449,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
     return [_load(client, value, timeout) for value in values]
 
 
-def _load(client: Client, value: m.Value, timeout: float | None) -> Any:
+def _load(client: Connection, value: m.Value, timeout: float | None) -> Any:
     if value.offset == m.INLINE:
         return deserialize(value.data)
     __tracebackhide__ = True
@@ -465,7 +464,7 @@ def _load(client: Client, value: m.Value, timeout: float | None) -> Any:
 _COUNTED = 10_000  # of refs asked for together
 
 
-def _tell_of_others(client: Client, refs: list[Any], error: BaseException) -> None:
+def _tell_of_others(client: Connection, refs: list[Any], error: BaseException) -> None:
     """Add how many more of these have failed by now."""
     if len(refs) < 2:
         return
@@ -474,7 +473,7 @@ def _tell_of_others(client: Client, refs: list[Any], error: BaseException) -> No
     exceptions.tell_of_others(error, failed, len(tasks))
 
 
-def counted(client: Client, ref: ObjectRef[Any]) -> ObjectRef[Any]:
+def counted(client: Connection, ref: ObjectRef[Any]) -> ObjectRef[Any]:
     """The ref itself if it counts in this session; of one that doesn't, as it stands in `Out`, one
     that does. Raises ValueError for another session's, ObjectLostError if the object was freed."""
     __tracebackhide__ = True
@@ -493,7 +492,7 @@ def counted(client: Client, ref: ObjectRef[Any]) -> ObjectRef[Any]:
     return ObjectRef(ref._id, client)
 
 
-def _fetch(client: Client, ids: list[bytes], timeout: float | None) -> list[m.Value]:
+def _fetch(client: Connection, ids: list[bytes], timeout: float | None) -> list[m.Value]:
     __tracebackhide__ = True
     if timeout is not None and timeout < 0:
         raise ValueError("The 'timeout' argument must be nonnegative or None.")
@@ -538,7 +537,7 @@ def put(value: Any, *, name: str | None = None) -> ObjectRef[Any]:
     or the session ends: also when the notebook's kernel is restarted. A task's ref can be named as
     well: the object is that task's result, whether or not it is there yet.
     """
-    client: Client = connected().client
+    client: Connection = connected().client
     if name is not None:
         _check_object_name(name)
         if isinstance(value, ObjectRef):
@@ -578,7 +577,7 @@ def get_object(name: str, namespace: str | None = None) -> ObjectRef[Any]:
     return named_objects.find(connected(), name, namespace)
 
 
-def _store(client: Client, object_id: bytes, data: Serialized) -> None:
+def _store(client: Connection, object_id: bytes, data: Serialized) -> None:
     try:
         client.put(data, object_id)
     except RequestFailed as error:
@@ -600,7 +599,7 @@ def wait(
     Returns (ready, rest), each in the order given; at most `num_returns` are in the first, even if
     more are ready. Doesn't raise the tasks' errors: a failed task is ready.
     """
-    client: Client = connected().client
+    client: Connection = connected().client
     if isinstance(ray_waitables, (ObjectRef, ObjectRefGenerator)):
         raise TypeError(
             "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got a single one"
@@ -656,7 +655,7 @@ def _uncounted(ref: Any) -> bool:
     return type(ref) is ObjectRef and ref._client is None
 
 
-def _left_over(client: Client, refs: list[Any]) -> list[bytes] | None:
+def _left_over(client: Connection, refs: list[Any]) -> list[bytes] | None:
     """The ids of `refs` if these are what the last `wait` left, else None.
 
     A program that waits for its results one by one comes with the rest each time: that each is a
@@ -673,7 +672,7 @@ def _left_over(client: Client, refs: list[Any]) -> list[bytes] | None:
     return ids if same else None
 
 
-def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
+def _waitable_ids(client: Connection, refs: list[Any]) -> list[bytes] | None:
     """What to wait for; None if there are generators.
 
     Lists of plain refs, by far the most, are checked at C's speed.
@@ -694,7 +693,7 @@ def _waitable_ids(client: Client, refs: list[Any]) -> list[bytes] | None:
     return None if refs else []
 
 
-def _wait_any(client: Client, refs: list[Any], count: int, timeout: float | None) -> list[int]:
+def _wait_any(client: Connection, refs: list[Any], count: int, timeout: float | None) -> list[int]:
     """`client.wait` where there are generators among the refs: a generator is ready with its next
     item, or with its end."""
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -724,7 +723,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     A waiting one never runs; a running one gets KeyboardInterrupt, or with `force` is killed. `get`
     then raises TaskCancelledError. Does nothing to a task that is done.
     """
-    client: Client = connected().client
+    client: Connection = connected().client
     if isinstance(ref, ObjectRefGenerator):
         ref = ref._end
     if not isinstance(ref, ObjectRef):
@@ -745,7 +744,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once. With `no_restart=False` it may be restarted as its options say."""
-    client: Client = connected().client
+    client: Connection = connected().client
     if not isinstance(actor, ActorHandle):
         raise ValueError(
             "ray.kill() only supported for actors. For tasks, try ray.cancel(). Got: "
@@ -779,7 +778,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     if namespace is not None:
         opts._namespace("namespace", namespace)
     where = namespace or current.namespace
-    client: Client = current.client
+    client: Connection = current.client
     deadline = time.monotonic() + 5
     while True:
         found = client.query("find_actor", dict[str, bytes], name=name, namespace=where)

@@ -17,7 +17,7 @@ from raykernel import capture
 from raykernel.captured import walk
 from raykernel.exceptions import ObjectStoreFullError, OutOfDiskError
 from raykernel.refs import ObjectRef
-from raykernel.runtime.client import Client, RequestFailed
+from raykernel.runtime.connection import Connection, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import serialize
 
@@ -85,7 +85,7 @@ class Packed(NamedTuple):
 _NOTHING = Packed(b"", (), (), (), b"")
 
 
-def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
+def pack(client: Connection, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
     """Serialize arguments; refs at top level become dependencies.
 
     Large arguments are put into the object store first: the caller then drops the reference to
@@ -126,7 +126,7 @@ def pack(client: Client, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     return Packed(data.to_bytes(), tuple(deps), data.contained, tuple(slots), args_ref)
 
 
-def _own(client: Client, ref: ObjectRef[Any]) -> bytes:
+def _own(client: Connection, ref: ObjectRef[Any]) -> bytes:
     if ref._client is not client:
         from raykernel.api import counted
 
@@ -158,7 +158,7 @@ def full_name(thing: Any) -> str:
     return f"{thing.__module__}.{getattr(thing, '__qualname__', thing.__name__)}"
 
 
-def pack_code(client: Client, thing: Any) -> tuple[bytes, tuple[bytes, ...]]:
+def pack_code(client: Connection, thing: Any) -> tuple[bytes, tuple[bytes, ...]]:
     """Pickle a function or class with the source of code that lies in no file.
 
     Returns the bytes and the ids of the refs it closes over. Raises TypeError; ValueError if it

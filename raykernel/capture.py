@@ -26,7 +26,7 @@ from raykernel.captured import MISSING, walk
 from raykernel.exceptions import ObjectStoreFullError
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
-from raykernel.runtime.client import Client, RequestFailed
+from raykernel.runtime.connection import Connection, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import Serialized, deserialize, note_ref, serialize
 
@@ -50,7 +50,9 @@ class Large(NamedTuple):
         return f"{self.name} ({_size(self.data.size)}, {module}{kind.__qualname__})"
 
 
-def lighten(client: Client, thing: Any, payload: Any, data: Serialized, what: str) -> Serialized:
+def lighten(
+    client: Connection, thing: Any, payload: Any, data: Serialized, what: str
+) -> Serialized:
     """The same `payload`, whose pickle is `data`, with the large things that `thing` captures
     stored apart. Raises ValueError if it is too large for that."""
     found = largest((c.name, c.value) for c in walk(thing) if c.value is not MISSING)
@@ -121,7 +123,7 @@ class _Apart:
 
 
 def _whole(inner: bytes, refs: list[Any]) -> Any:
-    client: Client = context.engine.client
+    client: Connection = context.engine.client
     values = client.get([ref._id for ref in refs], None)
     return deserialize(inner, apart=[client.load(value) for value in values])
 
@@ -133,9 +135,9 @@ class _Kept(NamedTuple):
     value: weakref.ref[Any]
     digest: bytes
     ref: ObjectRef[Any]
-    client: Client
+    client: Connection
 
-    def stands_for(self, value: Any, client: Client, digest: bytes) -> bool:
+    def stands_for(self, value: Any, client: Connection, digest: bytes) -> bool:
         return self.client is client and self.value() is value and self.digest == digest
 
 
@@ -143,7 +145,7 @@ _kept: dict[int, _Kept] = {}
 _lock = threading.RLock()  # guards `_kept`; finalizers of what is in it may run anywhere
 
 
-def put_once(client: Client, value: Any, data: Serialized) -> ObjectRef[Any]:
+def put_once(client: Connection, value: Any, data: Serialized) -> ObjectRef[Any]:
     """A ref to `value`, whose pickle is `data`; the same one as before if it has not changed.
 
     What is kept for that ends with the value itself. Raises ObjectStoreFullError.

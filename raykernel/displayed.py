@@ -21,7 +21,7 @@ from raykernel.actor import ActorHandle
 from raykernel.generators import ObjectRefGenerator
 from raykernel.pins import Pins, pins_of
 from raykernel.refs import ObjectRef
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 
 _DEEP = 6
 _MANY = 100_000
@@ -74,12 +74,12 @@ class Outputs:
             self._shell.last_execution_result = remembered
 
 
-def weak(value: Any, client: Client) -> Any:
+def weak(value: Any, client: Connection) -> Any:
     """The value itself if it pins nothing in this client's session, else a stand-in."""
     return _weak(value, client, _DEEP)
 
 
-def _weak(value: Any, client: Client, deep: int) -> Any:
+def _weak(value: Any, client: Connection, deep: int) -> Any:
     kind = type(value)
     if kind in _PLAIN or kind is Displayed:
         return value
@@ -101,7 +101,7 @@ def _weak(value: Any, client: Client, deep: int) -> Any:
     return Displayed(value, pins, client) if pins else value
 
 
-def _weak_items(value: Any, kind: Any, client: Client, deep: int) -> Any:
+def _weak_items(value: Any, kind: Any, client: Connection, deep: int) -> Any:
     if set(map(type, value)) <= _PLAIN:  # at C's speed
         return value
     items = [_weak(item, client, deep) for item in value]
@@ -114,7 +114,7 @@ class Displayed:
     An array that was got from a ref is got again as long as the object is there.
     """
 
-    def __init__(self, target: Any, pins: Pins, client: Client) -> None:
+    def __init__(self, target: Any, pins: Pins, client: Connection) -> None:
         put = object.__setattr__
         try:
             put(self, "_held", weakref.ref(target))
@@ -215,7 +215,7 @@ def _what(target: Any, pins: Pins) -> str:
     return f"{kind} with {count} {'ref' if count == 1 else 'refs'} inside"
 
 
-def _source(target: Any, pins: Pins, client: Client) -> bytes | None:
+def _source(target: Any, pins: Pins, client: Connection) -> bytes | None:
     """The object whose value this array is; None if it is a part of one, or something else."""
     if len(pins.blocks) != 1 or not hasattr(target, "__array_interface__"):
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from raykernel import redefinition
 from raykernel.calling import pack_code
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 
 
 class Exported:
@@ -25,11 +25,11 @@ class Exported:
     def __init__(self, thing: Any) -> None:
         self.thing = thing
         self.key = os.urandom(16)
-        self.client: Client | None = None
+        self.client: Connection | None = None
         self.epoch = 0
         self.watch: redefinition.Watch | None = None
 
-    def send(self, client: Client) -> None:
+    def send(self, client: Connection) -> None:
         """Make it known to `client`'s session, unless it is. Raises TypeError, ValueError."""
         self._look()
         if self.client is client:

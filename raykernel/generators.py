@@ -8,7 +8,7 @@ from typing import Any
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context, execute
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client, Timeout
+from raykernel.runtime.connection import Connection, Timeout
 from raykernel.runtime.ids import item_id
 
 
@@ -31,7 +31,7 @@ class ObjectRefGenerator:
         return self._end
 
     @property
-    def _client(self) -> Client:
+    def _client(self) -> Connection:
         client = self._end._client
         assert client is not None
         return client
@@ -157,7 +157,7 @@ class ObjectRefGenerator:
         return f"ObjectRefGenerator({self._end.hex()})"
 
 
-async def _ready(client: Client, *ids: bytes) -> None:
+async def _ready(client: Connection, *ids: bytes) -> None:
     """Wait, in an event loop, until one of the objects is here."""
     import asyncio
 

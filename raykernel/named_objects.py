@@ -11,7 +11,7 @@ from typing import Any
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 
 
 def give(name: str, ref: ObjectRef[Any]) -> ObjectRef[Any]:
@@ -23,7 +23,7 @@ def give(name: str, ref: ObjectRef[Any]) -> ObjectRef[Any]:
 
 def find(engine: Any, name: str, namespace: str | None) -> ObjectRef[Any]:
     """The ref of a named object. Raises ValueError if there is none."""
-    client: Client = engine.client
+    client: Connection = engine.client
     where = namespace or engine.namespace
     found: bytes = client.query("find_object", bytes, namespace=where, name=name)
     if not found:

@@ -19,13 +19,13 @@ from typing import Any
 from raykernel.actor import ActorHandle
 from raykernel.generators import ObjectRefGenerator
 from raykernel.refs import ObjectRef
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 
 #: Values looked at in one go.
 BUDGET = 20_000
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
-_NOT_INTO = (type, ModuleType, CodeType, FrameType, BuiltinFunctionType, Client)
+_NOT_INTO = (type, ModuleType, CodeType, FrameType, BuiltinFunctionType)
 _ENGINE_ROOM = ("raykernel", "IPython", "ipykernel", "traitlets", "zmq", "asyncio", "threading")
 
 
@@ -42,7 +42,7 @@ class Pins:
         return bool(self.refs or self.blocks or self.actors or self.streams)
 
 
-def pins_of(value: Any, client: Client, budget: int = BUDGET) -> Pins:
+def pins_of(value: Any, client: Connection, budget: int = BUDGET) -> Pins:
     """What `value` keeps alive in the session of `client`."""
     found = Pins()
     seen: set[int] = set()
@@ -57,7 +57,7 @@ def pins_of(value: Any, client: Client, budget: int = BUDGET) -> Pins:
     return found
 
 
-def _look(item: Any, client: Client, found: Pins) -> Any:
+def _look(item: Any, client: Connection, found: Pins) -> Any:
     """Note what the item itself pins; the values to look at next."""
     kind = type(item)
     if kind is ObjectRef:
@@ -97,7 +97,7 @@ def _is_array(item: Any) -> bool:
     return numpy is not None and isinstance(item, numpy.ndarray)
 
 
-def _note_array(array: Any, client: Client, found: Pins) -> Any:
+def _note_array(array: Any, client: Connection, found: Pins) -> Any:
     if array.dtype.hasobject:
         return list(array.flat)
     base = array
@@ -109,23 +109,23 @@ def _note_array(array: Any, client: Client, found: Pins) -> Any:
     return (base,)
 
 
-def _note_view(view: memoryview, client: Client, found: Pins) -> None:
+def _note_view(view: memoryview, client: Connection, found: Pins) -> None:
     try:
         owner = view.obj
     except ValueError:  # released
         return
     if isinstance(owner, ctypes.Array):
-        offset = client.arena.place(ctypes.addressof(owner))
+        offset = client.place_of(ctypes.addressof(owner))
         if offset is not None:
             found.blocks[offset] = ctypes.sizeof(owner)
 
 
-def _note_arrow(item: Any, client: Client, found: Pins) -> bool:
+def _note_arrow(item: Any, client: Connection, found: Pins) -> bool:
     """Whether it was something of Arrow's."""
     if not type(item).__module__.startswith("pyarrow"):
         return False
     for buffer in _buffers(item):
-        offset = client.arena.place(buffer.address) if buffer is not None else None
+        offset = client.place_of(buffer.address) if buffer is not None else None
         if offset is not None:
             found.blocks[offset] = max(buffer.size, found.blocks.get(offset, 0))
     return True

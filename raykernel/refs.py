@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from raykernel.ids import JobID, TaskID, current_job
 from raykernel.runtime import context
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 from raykernel.runtime.ids import OBJECT_BYTES
 from raykernel.runtime.serialize import add_plain_type, note_ref
 
@@ -31,7 +31,7 @@ class ObjectRef(Generic[T]):
 
     __slots__ = ("__weakref__", "_client", "_id")
 
-    def __init__(self, object_id: bytes, client: Client | None = None) -> None:
+    def __init__(self, object_id: bytes, client: Connection | None = None) -> None:
         self._client = None  # for `__del__`, should this raise
         if not isinstance(object_id, bytes) or len(object_id) != OBJECT_BYTES:
             raise ValueError(

@@ -15,7 +15,7 @@ from raykernel.generators import ObjectRefGenerator
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 from raykernel.runtime.ids import return_id
 
 
@@ -170,7 +170,7 @@ class FunctionWithOptions:
         return self._remote_function._submit(args, kwargs, self._prepared)
 
 
-def make_refs(client: Client, task: bytes, returns: int, extra: m.TaskExtra | None) -> Any:
+def make_refs(client: Connection, task: bytes, returns: int, extra: m.TaskExtra | None) -> Any:
     """What a submission with other than one return value gives its caller."""
     if returns == m.STREAMING:
         watched = extra is not None and extra.backpressure > 0

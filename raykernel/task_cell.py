@@ -33,7 +33,7 @@ from raykernel.cell_options import TaskOptions, parse_task
 from raykernel.refs import ObjectRef
 from raykernel.remote import RemoteFunction
 from raykernel.runtime import context
-from raykernel.runtime.client import Client
+from raykernel.runtime.connection import Connection
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import serialize
 from raykernel.task_body import Body, run
@@ -274,7 +274,7 @@ def _imported(body: Sequence[ast.stmt]) -> set[str]:
 # -- what is taken along ---------------------------------------------------------------------------
 
 
-def _store_large(client: Client, inputs: dict[str, Any], asked_for: bool) -> dict[str, Any]:
+def _store_large(client: Connection, inputs: dict[str, Any], asked_for: bool) -> dict[str, Any]:
     """The inputs with refs in place of large values. Unless they were asked for by name, says of
     them what is said of any function's. Raises TypeError, ValueError."""
     plain = {name: value for name, value in inputs.items() if type(value) is not ObjectRef}

@@ -33,6 +33,7 @@ from raykernel.exceptions import from_record
 
 from . import context, files
 from . import messages as m
+from .connection import ConnectionLost, RequestFailed, Timeout
 from .guard import Guard, is_main_thread
 from .ids import IdFactory
 from .iothread import IoThread
@@ -43,22 +44,6 @@ from .wire import Framer, encode
 _CHUNK = 1 << 18
 BATCH = 128
 QUIET = 0.00005
-
-
-class ConnectionLost(Exception):
-    """The head is gone, and with it the session."""
-
-
-class RequestFailed(Exception):
-    """The head said no; the text is its reason. `kind` is the reply's."""
-
-    def __init__(self, text: str, kind: str = "") -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-class Timeout(Exception):
-    """The objects did not come in time."""
 
 
 class _Plus(bytes):
@@ -711,6 +696,10 @@ class Client:
     def placed(self) -> dict[int, bytes]:
         """The objects here that lie in the arena, by their place."""
         return {value.offset: i for i, value in list(self._values.items()) if value.offset >= 0}
+
+    def place_of(self, address: int) -> int | None:
+        """The place of the object in the arena that this process sees at `address`."""
+        return self.arena.place(address)
 
     # -- requests ------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from . import context, failures
 from . import messages as m
-from .client import Client, RequestFailed
+from .connection import Connection, RequestFailed
 from .context import Running
 from .ids import item_id, return_id
 from .serialize import deserialize, serialize
@@ -90,7 +90,7 @@ class Functions:
 
 
 def arguments(
-    client: Client, spec: m.TaskSpec, values: list[m.Value]
+    client: Connection, spec: m.TaskSpec, values: list[m.Value]
 ) -> tuple[list[Any], dict[str, Any]]:
     """The call's arguments, refs at top level replaced by their values.
 
@@ -120,14 +120,14 @@ def arguments(
     return args, kwargs
 
 
-def let_go(client: Client, values: Sequence[m.Value]) -> None:
+def let_go(client: Connection, values: Sequence[m.Value]) -> None:
     """Give back memory that was sent as arguments and is not looked at."""
     for value in values:
         if value.offset >= 0:
             client.queue((value.offset,))
 
 
-def results(client: Client, running: Running, value: Any) -> list[m.Value]:
+def results(client: Connection, running: Running, value: Any) -> list[m.Value]:
     """A task's return value as the objects it promised. Raises ValueError on a wrong number."""
     spec = running.spec
     count = spec.returns
@@ -176,7 +176,7 @@ class Failed:
         self.error = error
 
 
-def _part(client: Client, running: Running, index: int, parts: Parts) -> m.Value:
+def _part(client: Connection, running: Running, index: int, parts: Parts) -> m.Value:
     value = parts[index]
     object_id = return_id(running.spec.id, index + 1)
     if isinstance(value, Failed):
@@ -199,7 +199,7 @@ class Broken(Exception):
         self.made = made
 
 
-def _drawn(client: Client, spec: m.TaskSpec, generator: Any) -> list[m.Value]:
+def _drawn(client: Connection, spec: m.TaskSpec, generator: Any) -> list[m.Value]:
     """The first items of a generator as a task's fixed number of returns. Raises Broken."""
     made: list[m.Value] = []
     try:
@@ -216,7 +216,7 @@ def _drawn(client: Client, spec: m.TaskSpec, generator: Any) -> list[m.Value]:
     return made
 
 
-def _put_all(client: Client, running: Running, generator: Any) -> list[bytes]:
+def _put_all(client: Connection, running: Running, generator: Any) -> list[bytes]:
     """Put what a "dynamic" task yields. Unless it can be tried again, an exception is the last."""
     spec = running.spec
     ids: list[bytes] = []
@@ -237,7 +237,7 @@ make_dynamic: Callable[[list[bytes]], Any] = list
 
 
 def stream(
-    client: Client, running: Running, generator: Any, wait_for_room: Callable[[int], bool]
+    client: Connection, running: Running, generator: Any, wait_for_room: Callable[[int], bool]
 ) -> m.TaskFinished:
     """Send what a generator yields, item by item, until it ends or nobody wants more.
 
@@ -262,7 +262,7 @@ def stream(
     return stream_end(spec, position, started)
 
 
-def yielded(client: Client, spec: m.TaskSpec, position: int, item: Any) -> m.Yielded:
+def yielded(client: Connection, spec: m.TaskSpec, position: int, item: Any) -> m.Yielded:
     value = client.make_value(item_id(spec.id, position), serialize(item))
     return m.Yielded(spec.id, position, value)
 
@@ -272,7 +272,7 @@ def stream_end(spec: m.TaskSpec, count: int, started: float) -> m.TaskFinished:
     return m.TaskFinished(spec.id, [end], started=started, ended=time.time())
 
 
-def success(client: Client, running: Running, value: Any, started: float) -> m.TaskFinished:
+def success(client: Connection, running: Running, value: Any, started: float) -> m.TaskFinished:
     """The outcome of a call that returned. What can't be sent makes it a failure."""
     running.call = None
     ended = time.time()

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import messages as m
 from . import traces
-from .client import RequestFailed
+from .connection import RequestFailed
 from .context import Running
 from .remains import Keeper
 from .serialize import deserialize, serialize

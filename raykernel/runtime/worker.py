@@ -30,8 +30,9 @@ import msgspec
 
 from . import context, environments, execute, failures, guard, inherit, logfiles, remains, resources
 from . import messages as m
-from .client import Client, ConnectionLost
+from .client import Client
 from .concurrency import Concurrent, make_concurrent
+from .connection import ConnectionLost
 from .context import Running
 from .dispatch import POKE
 from .guard import Guard

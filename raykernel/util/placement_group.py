@@ -20,7 +20,7 @@ from raykernel.exceptions import RaySystemError
 from raykernel.placement import PlacementGroup, PlacementGroupID
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
-from raykernel.runtime.client import RequestFailed
+from raykernel.runtime.connection import RequestFailed
 
 _STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 

@@ -1,7 +1,8 @@
 """The seam between the API with its views and whatever runs the tasks.
 
 `LocalEngine` (local.py) runs them on this machine, `FakeEngine` (fake.py) lets a test play them,
-and a Ray engine can run them on a cluster. The notebook layer uses nothing but this protocol.
+and a Ray engine can run them on a cluster. The notebook layer uses nothing but `Engine`; the API
+needs an `ApiEngine`, whose `client` carries what it submits.
 
 Callbacks handed to an engine run on the engine's IO thread: they must return quickly and never
 call a blocking method of the engine.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from raykernel.runtime.connection import Connection
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine
 
 EventSink = Callable[[EventBatch], None]
@@ -112,4 +114,35 @@ class Engine(Protocol):
         One that another driver uses, or that isn't this driver's to end, goes on: then only the
         connection ends.
         """
+        ...
+
+
+class ApiEngine(Engine, Protocol):
+    """What the API asks for besides, in a driver and inside tasks."""
+
+    @property
+    def client(self) -> Connection:
+        """This process's connection. Another one is another session."""
+        ...
+
+    folder: str  # the session's, "" if it has none on this machine
+    node: str  # the node this process is on, in hex
+    job: str  # in hex
+    namespace: str
+    hooked_cell: str | None  # the cell that submitted last; None: call `submitting` the next time
+
+    def submitting(self, cell: str) -> None:
+        """The API is about to submit for `cell`, another one than `hooked_cell`."""
+        ...
+
+    def on_warning(self, sink: Callable[[str], None]) -> None:
+        """Hand what a person should read once to `sink`."""
+        ...
+
+    def move_bars(self, bars: list[BarInfo]) -> None:
+        """Bars of this process moved: let all drivers know."""
+        ...
+
+    def leave(self) -> None:
+        """End the connection, and not the session."""
         ...

@@ -26,7 +26,8 @@ import msgspec
 from raykernel.runtime import context, logfiles, session
 from raykernel.runtime import messages as m
 from raykernel.runtime import settings as settings_module
-from raykernel.runtime.client import Client, ConnectionLost, RequestFailed, Timeout
+from raykernel.runtime.client import Client
+from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.session import Home, SessionError, SessionInfo
