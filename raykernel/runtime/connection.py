@@ -48,7 +48,7 @@ class Connection(Protocol):
     welcome: m.Welcome  # what the session is
     left_over: list[bytes]  # the API's: what its last `wait` left
 
-    # -- messages --------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------
 
     def submit(self, spec: m.TaskSpec, results: Sequence[bytes]) -> None:
         """Post a task or an actor's call. `results` come by themselves: no need to ask for them."""
@@ -83,7 +83,7 @@ class Connection(Protocol):
         """Make a function or class known to the session, once. `contained`: refs in the payload."""
         ...
 
-    # -- objects ---------------------------------------------------------------------------------
+    # -- objects -------------------------------------------------------------------------------
 
     def put(self, value: Serialized, object_id: bytes = b"", result: bool = False) -> bytes:
         """Store a value; its id. `result`: as in `make_value`. May block. Raises RequestFailed when
@@ -147,7 +147,7 @@ class Connection(Protocol):
         """Drop an answer that is of no more use (a stream's item that never came)."""
         ...
 
-    # -- references ------------------------------------------------------------------------------
+    # -- references ----------------------------------------------------------------------------
 
     def add_ref(self, object_id: bytes) -> None:
         """One more instance of a ref in this process."""
@@ -162,7 +162,7 @@ class Connection(Protocol):
         gone. Blocks for a round trip."""
         ...
 
-    # -- what lies where -------------------------------------------------------------------------
+    # -- what lies where -----------------------------------------------------------------------
 
     def placed(self) -> dict[int, bytes]:
         """The objects here that lie in shared memory, by their place."""

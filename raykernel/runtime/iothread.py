@@ -1,4 +1,4 @@
-"""The thread beside a client: it sends what was left queued, and reads when nobody else does.
+"""The thread beside a connection: it sends what was left queued, and reads when nobody else does.
 
 In a driver it always reads, so that logs, events and futures arrive while no one waits; it steps
 aside for a while as soon as somebody else reads, since a waiting thread that has to share the
@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .transport import Transport
 
 FLUSH_DELAY = 0.001
 _IDLE_POLL = 0.1  # how often it looks for refs that went while nothing else happened
@@ -25,7 +25,7 @@ _STEP_ASIDE = 0.05
 class IoThread:
     """See the head comment. `reads`: always, as in a driver."""
 
-    def __init__(self, client: Client, reads: bool) -> None:
+    def __init__(self, client: Transport, reads: bool) -> None:
         self.flushing = False
         self._client = client
         self._reads = reads
@@ -78,7 +78,7 @@ class IoThread:
                 client.flush()
             others = client._turn != turn
             turn = client._turn
-            if not client._callbacks and (others or not self._reads):
+            if not client.awaited() and (others or not self._reads):
                 # somebody else has been reading, or will: look again in a while
                 self._wake.wait(_STEP_ASIDE if self._reads else _IDLE_POLL)
                 self._wake.clear()
