@@ -55,20 +55,24 @@ class Guard:
     def __enter__(self) -> None:
         if threading.get_ident() != _main:
             return
-        self.depth += 1
-        if self.depth == 1 and self._swap:
+        # An interruption may strike until the handler is set: whoever is out of here by one must
+        # leave no depth behind, for nothing would take it back and no guard would guard again.
+        if self.depth == 0 and self._swap:
+            if self.noted:  # of two that came at a guard's end, the other one has struck
+                self._clear()
             previous = getsignal(SIGINT)
             if previous is not None and previous != SIG_IGN:
                 self._previous = previous
                 set_handler(SIGINT, self._note)
+        self.depth += 1
 
     def __exit__(self, *exc: object) -> None:
         if threading.get_ident() != _main:
             return
         if self.depth == 1 and self._swap and self._previous is not None:
             previous, self._previous = self._previous, None
-            set_handler(SIGINT, previous)
             self.depth = 0
+            set_handler(SIGINT, previous)  # from here on one may strike
             if self.noted:
                 self._strike(previous)
             return
@@ -80,11 +84,14 @@ class Guard:
         """Let a noted interruption strike now, from a point where it does no harm."""
         self._strike(self._previous)
 
-    def _strike(self, handler: Any) -> None:
+    def _clear(self) -> None:
         self.noted = False
         if self._pipe is not None:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._pipe[0], 64)
+
+    def _strike(self, handler: Any) -> None:
+        self._clear()
         if self.on_strike is not None:
             self.on_strike()
         elif callable(handler):

@@ -3,12 +3,15 @@
 In a driver it always reads, so that logs, events and futures arrive while no one waits; it steps
 aside for a while as soon as somebody else reads, since a waiting thread that has to share the
 socket with another pays for it at each call. In a worker it reads only while somebody waits for a
-callback. Two wake-ups: an event while it sleeps, a byte through a socket pair while it polls.
+callback. Two wake-ups: a queue's item while it sleeps, a byte through a socket pair while it polls.
+(No event: `threading.Event` is written in Python, and an interruption of the main thread within
+`set` would leave its lock taken for good.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import select
 import socket
 import threading
@@ -30,7 +33,7 @@ class IoThread:
         self._client = client
         self._reads = reads
         self._stop = False
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._polling = False
         self._socks = socket.socketpair()
         for sock in self._socks:
@@ -52,11 +55,17 @@ class IoThread:
             with contextlib.suppress(OSError):
                 self._socks[1].send(b"!")
         else:
-            self._wake.set()
+            self._wake.put(None)
+
+    def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._wake.get(timeout=seconds)
+            while True:
+                self._wake.get_nowait()
 
     def stop(self) -> None:
         self._stop = True
-        self._wake.set()
+        self._wake.put(None)
         with contextlib.suppress(OSError):
             self._socks[1].send(b"!")
         if threading.current_thread() is not self._thread:
@@ -72,16 +81,14 @@ class IoThread:
         turn = client._turn
         while not self._stop and not client.closed:
             if self.flushing:
-                self._wake.wait(FLUSH_DELAY)
-                self._wake.clear()
+                self._sleep(FLUSH_DELAY)
                 self.flushing = False
                 client.flush()
             others = client._turn != turn
             turn = client._turn
             if not client.awaited() and (others or not self._reads):
                 # somebody else has been reading, or will: look again in a while
-                self._wake.wait(_STEP_ASIDE if self._reads else _IDLE_POLL)
-                self._wake.clear()
+                self._sleep(_STEP_ASIDE if self._reads else _IDLE_POLL)
                 if client._out and not self.flushing:
                     client.flush()
                 continue

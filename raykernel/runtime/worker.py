@@ -38,6 +38,7 @@ from .dispatch import POKE
 from .guard import Guard
 from .reloading import reload_modules
 from .settings import Settings
+from .swallowed import strike_again
 from .taskio import Outbox, TaskStream, line_buffer_c
 
 _CUDA = "CUDA_VISIBLE_DEVICES"
@@ -108,6 +109,7 @@ class Worker:
         for message in early:
             self._hear(message)
         signal.signal(POKE, self._poked)
+        strike_again(POKE)
 
     # -- messages ------------------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -146,6 +148,45 @@ def test_other_threads_are_not_guarded(guard: Guard):
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_one_that_strikes_on_the_way_in_or_out_leaves_the_guard_whole(guard: Guard):
+    """At whatever instruction of the guard's own code it comes."""
+    own = Guard.__enter__.__code__, Guard.__exit__.__code__
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    struck = 0
+    try:
+        for moment in range(1000):
+            instructions = 0
+
+            def trace(frame: FrameType, event: str, argument: object) -> Any:
+                nonlocal instructions
+                if frame.f_code not in own:
+                    return None
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    instructions += 1
+                    if instructions == moment + 1:  # noqa: B023
+                        interrupt()
+                return trace
+
+            sys.settrace(trace)
+            try:
+                with guard:
+                    pass
+            except KeyboardInterrupt:
+                struck += 1
+            finally:
+                sys.settrace(None)
+            assert not guard.deferring
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            with guard:
+                assert guard.deferring
+            if instructions <= moment:
+                break
+        assert struck == moment > 20
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_closing_closes_the_pipe():

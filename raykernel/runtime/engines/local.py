@@ -32,6 +32,7 @@ from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.session import Home, SessionError, SessionInfo
 from raykernel.runtime.settings import Settings
+from raykernel.runtime.swallowed import strike_again
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
@@ -68,6 +69,7 @@ class LocalEngine:
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.namespace = client.welcome.namespace
+        self.undo: list[Callable[[], None]] = []  # when the connection ends
         self._process = process
         self._sinks: dict[int, tuple[EventSink, str, bool]] = {}
         self._brief = False  # what the head was last asked for
@@ -194,7 +196,7 @@ class LocalEngine:
         if not self.ended:
             self.leave()
             return
-        self.client.close()
+        self._close()
         process = self._process
         if process is None:
             session.await_end(Path(self.folder), _STOP_TIMEOUT)
@@ -206,6 +208,11 @@ class LocalEngine:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             session.remove(Path(self.folder), Path(self.client.welcome.arena))
+
+    def _close(self) -> None:
+        self.client.close()
+        while self.undo:
+            self.undo.pop()()
 
     def _end(self) -> bool:
         """Ask the head to end the session. Whether it does, or is gone, or doesn't answer."""
@@ -219,7 +226,7 @@ class LocalEngine:
 
     def leave(self) -> None:
         """End the connection, and not the session."""
-        self.client.close()
+        self._close()
         process = self._process
         if process is not None and process.poll() is None:
             # our child all the same: somebody has to take note of its end
@@ -408,6 +415,7 @@ def connect(
     engine = LocalEngine(client, process, info, owner)
     engine.namespace = namespace or engine.namespace
     client.start_io()
+    engine.undo.append(strike_again(signal.SIGINT))
     return engine
 
 
