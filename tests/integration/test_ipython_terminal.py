@@ -1,4 +1,6 @@
-"""The same magics in plain IPython: text."""
+"""The same magics in plain IPython: text. (A task's output may come between any two writes of the
+program's own to stdout, as any thread's may, and `print` writes each of its arguments by itself.)
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def f(x):
     print("hello", x)
     return x
 ''')
-print("sum", sum(ray.get([f.remote(i) for i in range(4)])))
+print(f"sum {sum(ray.get([f.remote(i) for i in range(4)]))}")
 %ray graph
 %ray status
 %ray stop
