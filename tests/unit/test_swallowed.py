@@ -48,9 +48,12 @@ def await_interruption() -> None:
 
 
 def test_it_strikes_after_the_finalizer(told: list[Any]):
-    with pytest.raises(KeyboardInterrupt):
+    def goes_on() -> None:
         Interrupted()
         await_interruption()
+
+    with pytest.raises(KeyboardInterrupt):
+        goes_on()
     assert told == []
 
 
@@ -60,9 +63,12 @@ def test_as_often_as_it_is_swallowed(told: list[Any]):
             Interrupted()
             await_interruption()
 
-    with pytest.raises(KeyboardInterrupt):
+    def goes_on() -> None:
         Nested()
         await_interruption()
+
+    with pytest.raises(KeyboardInterrupt):
+        goes_on()
     assert told == []
 
 
