@@ -89,7 +89,7 @@ class ActorTable:
         """A call was submitted; its arguments may still be missing."""
         actor = self.actors.get(task.spec.actor)
         if actor is None or actor.state is ActorState.DEAD:
-            self._core.fail(task, self.death_of(actor, task.spec.actor))
+            self._core.endings.fail(task, self.death_of(actor, task.spec.actor))
             return
         worker = actor.worker
         if not (task.missing or actor.lines or actor.state is not ActorState.ALIVE):
@@ -99,7 +99,7 @@ class ActorTable:
                 self._core.dispatcher.send(worker, task)
                 return
         if actor.state is ActorState.RESTARTING and task.retries == 0:
-            self._core.fail(task, self._unavailable(actor))
+            self._core.endings.fail(task, self._unavailable(actor))
             return
         actor.pending += 1
         task.lined = True
@@ -238,10 +238,10 @@ class ActorTable:
             self.owner_gone(worker)  # no call of theirs may overtake the news
         for task in calls:
             if task.ended == 0.0:
-                self._core.fail(task, actor.death)
+                self._core.endings.fail(task, actor.death)
         if creation.ended == 0.0:
-            self._core.fail(creation, actor.death)
-        self._core.forget_creation(creation)
+            self._core.endings.fail(creation, actor.death)
+        self._core.endings.let_go(creation)
         self._remember_dead(actor)
         owner = self._core.clients.get(actor.owner)
         if owner is not None:
@@ -271,21 +271,21 @@ class ActorTable:
         if actor.state is ActorState.DEAD:
             for task in tasks:
                 if task.ended == 0.0 and task is not actor.creation:
-                    self._core.fail(task, self.death_of(actor, actor.id))
+                    self._core.endings.fail(task, self.death_of(actor, actor.id))
             return
         again = any(t.retries for t in tasks if t is not actor.creation) or actor.pending
         if actor.restarts_left == 0 or (actor.ending and not again):
             record = self._record(actor, "actor_died", worker_died(f"The process {reason}."))
             for task in tasks:
                 if task is not actor.creation:
-                    self._core.fail(task, record)
+                    self._core.endings.fail(task, record)
             self.bury(actor, record.message, record)
             return
         actor.restarts_left -= actor.restarts_left > 0
         actor.restarts += 1
         creation = actor.creation
         if creation.ended:  # the constructor had run: it is a task again
-            self._core.revive(creation)
+            self._core.submission.revive(creation)
         elif creation.state is TaskState.RUNNING:
             creation.move(TaskEvent.RETRIED)
         actor.state = ActorState.RESTARTING
@@ -294,11 +294,11 @@ class ActorTable:
             if task is creation:
                 continue
             if task.cancelled:
-                self._core.fail(task, cancelled(task))
+                self._core.endings.fail(task, cancelled(task))
             elif task.retries == 0:
-                self._core.fail(task, self._unavailable(actor, reason))
+                self._core.endings.fail(task, self._unavailable(actor, reason))
             else:
-                self._core.use_retry(task)
+                self._core.endings.use_retry(task)
                 retried.append(task)
         for task in reversed(retried):
             self._line_up_first(actor, task)
@@ -309,7 +309,7 @@ class ActorTable:
         """A call failed with an exception that is to be retried: it goes first in its line."""
         actor = self.actors.get(task.spec.actor)
         if actor is None or actor.state is ActorState.DEAD:  # it exits, this call ran on
-            self._core.fail(task, self.death_of(actor, task.spec.actor))
+            self._core.endings.fail(task, self.death_of(actor, task.spec.actor))
             return
         self._line_up_first(actor, task)
         self.pump(actor)

@@ -39,7 +39,7 @@ def settle_affairs(core: Scheduler, client: Client) -> set[bytes]:
     staying = _staying(core)
     for task in caused_by(core, client):
         if task.ended == 0.0 and task.spec.kind == TASK and task.spec.id not in staying:
-            core.cancel(task, force=False, recursive=False, patience=PATIENCE)
+            core.cancellation.cancel(task, force=False, recursive=False, patience=PATIENCE)
     creations = [a.creation for a in core.actors.actors.values() if a.state is not ActorState.DEAD]
     specs = [t.spec for t in (*staying.values(), *creations)]
     return {spec.extra.group for spec in specs if spec.extra is not None and spec.extra.group}
@@ -110,10 +110,10 @@ def forget_functions(core: Scheduler) -> None:
     needed |= {record.spec.function for record in core.lineage.records.values()}
     living: Iterable[Actor] = core.actors.actors.values()
     needed |= {a.creation.spec.function for a in living if a.state is not ActorState.DEAD}
-    for key in [k for k in core.functions if k not in needed]:
-        makers = core.registrants.get(key, set())
+    for key in [k for k in core.submission.functions if k not in needed]:
+        makers = core.submission.registrants.get(key, set())
         makers.intersection_update(core.clients)
         if not makers:
-            core.registrants.pop(key, None)
-            for inner in core.functions.pop(key).contained:
+            core.submission.registrants.pop(key, None)
+            for inner in core.submission.functions.pop(key).contained:
                 core.store.decref(inner)

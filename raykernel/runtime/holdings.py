@@ -59,7 +59,7 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
     for object_id, entry in core.store.objects.items():
         if entry.value is not None and entry.value.contained:
             _add(rows, entry.value.contained, "object", object_id, {})
-    for key, function in core.functions.items():
+    for key, function in core.submission.functions.items():
         if function.contained:
             _add(rows, function.contained, "function", key, {"name": function.name})
     for task_id, record in core.lineage.records.items():

@@ -168,7 +168,7 @@ class Lineage:
                 _wait_for(task, dep, entry)
                 held_up = True
             elif entry.value.error:
-                self._core.settled(task, entry.value)
+                self._core.submission.settled(task, entry.value)
                 held_up = True
         return held_up
 
@@ -201,7 +201,7 @@ class Lineage:
                     stack.append(dep)
         # those on whose results others wait come last here and are submitted first
         for task in reversed(again):
-            self._core.admit(task)
+            self._core.submission.admit(task)
 
     def _why_not(self, object_id: bytes, record: Record | None) -> m.Value:
         name = object_id.hex()

@@ -170,7 +170,7 @@ def _find_actor(core: Scheduler, client: Client, filters: dict[str, Any]) -> dic
 
 
 def _handle(core: Scheduler, actor_id: bytes) -> dict[str, Any]:
-    actor = core.actor_of(actor_id)
+    actor = core.actors.actors.get(actor_id)
     if actor is None:  # claimed, its creation is on the way
         return {"actor": actor_id, "meta": b""}
     return {"actor": actor_id, "meta": actor.options.meta}
@@ -192,7 +192,7 @@ def _named_actors(core: Scheduler, client: Client, filters: dict[str, Any]) -> l
 
 
 def _actor_state(core: Scheduler, client: Client, filters: dict[str, Any]) -> dict[str, Any]:
-    actor = core.actor_of(filters["actor"])
+    actor = core.actors.actors.get(filters["actor"])
     if actor is None:
         return {"state": ActorState.DEAD.name, "restarts": 0, "handles": 0}
     handle = core.store.objects.get(handle_id(actor.id))

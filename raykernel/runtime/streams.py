@@ -46,11 +46,12 @@ class Streams:
     def yielded(self, worker: Worker, message: m.Yielded) -> None:
         task = self._core.tasks.get(message.task)
         if task is None or task.worker is not worker or message.position < task.produced:
-            self._core.abandon(worker, [message.value])  # a retry repeats what was there already
+            # a retry repeats what was there already
+            self._core.endings.abandon(worker, [message.value])
             return
         task.produced = message.position + 1
         if task.stream_dropped >= 0:
-            self._core.abandon(worker, [message.value])
+            self._core.endings.abandon(worker, [message.value])
             return
         task.large = task.large or message.value.offset != m.INLINE
         self.new_item(task, message.position)
@@ -112,4 +113,4 @@ class Streams:
             self._core.out.append(Send(task.worker.id, m.StopStream(task.spec.id)))
             self._core.out.append(SignalWorker(task.worker.id, POKE))
         else:
-            self._core.fail(task, cancelled(task))
+            self._core.endings.fail(task, cancelled(task))

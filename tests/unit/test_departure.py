@@ -178,7 +178,7 @@ def test_functions_nobody_can_run_are_forgotten_with_what_they_close_over():
     session.driver(m.RegisterFunction(b"g", "g", b"code", (kept.id,)))
     session.leave(session.driver)
     assert session.objects == 0
-    assert session.scheduler.functions == {}
+    assert session.scheduler.submission.functions == {}
     again = come_back(session)
     again(m.RegisterFunction(FUNCTION, "f", CODE))
     again(session.spec())
@@ -249,7 +249,7 @@ def test_its_restart_finds_its_class():
     (worker,) = session.workers
     session.live_actor(worker, name="a", namespace="ns", max_restarts=1)
     session.leave(session.driver)
-    assert list(session.scheduler.functions) == [CLASS]
+    assert list(session.scheduler.submission.functions) == [CLASS]
     session.die(worker)
     (fresh,) = [w for w in session.scheduler.dispatcher.workers if w != worker.id]
     out = session.scheduler.hello(m.Hello("worker", fresh, 9))

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from raykernel.runtime import messages as m
+from raykernel.runtime.departure import PATIENCE
 from raykernel.runtime.dispatch import POKE
 from raykernel.runtime.instructions import Send, SignalWorker
-from raykernel.runtime.scheduler import PATIENCE
 
 from .kit import (
     FUNCTION,

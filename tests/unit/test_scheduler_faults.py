@@ -16,9 +16,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from raykernel.runtime import dispatch, resources
 from raykernel.runtime.blocks import Blocks
 from raykernel.runtime.dispatch import Dispatcher
+from raykernel.runtime.endings import Endings
 from raykernel.runtime.lineage import Lineage
 from raykernel.runtime.records import Task, TaskEvent, Worker
-from raykernel.runtime.scheduler import Scheduler
 from raykernel.runtime.spill import Room
 
 from .machine import SchedulerMachine
@@ -76,7 +76,7 @@ def forget_how(ended: Method) -> Method:
 def lose_a_reference(let_go: Method) -> Method:
     """The arguments of a task that never ran stay counted."""
 
-    def faulty(self: Scheduler, task: Task) -> None:
+    def faulty(self: Endings, task: Task) -> None:
         if task.attempt:
             let_go(self, task)
 
@@ -129,7 +129,7 @@ def return_too_little(gone: Method) -> Method:
         (Blocks, "moved", move_what_is_seen),
         (Room, "pump", forget_to_move),
         (Lineage, "ended", forget_how),
-        (Scheduler, "_let_go", lose_a_reference),
+        (Endings, "let_go", lose_a_reference),
         (Dispatcher, "due", dispatch_twice),
         (Dispatcher, "blocked", return_too_much),
         (Dispatcher, "gone", return_too_little),

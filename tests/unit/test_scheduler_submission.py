@@ -249,4 +249,4 @@ def test_max_calls_retires_the_worker():
     assert runs(worker(done(first)), worker) == [second]
     assert sent(worker(done(second)), worker) == [m.Exit("max_calls")]
     assert runs(session.driver(session.spec())) == []
-    assert FUNCTION in session.scheduler.functions
+    assert FUNCTION in session.scheduler.submission.functions

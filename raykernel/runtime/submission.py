@@ -1,0 +1,182 @@
+"""A task's way from its submission to its worker. Sans-IO, a part of the scheduler.
+
+    submitted ──▶ its arguments are held, its results exist ──▶ all arguments have values ──▶ queued
+                                             └── one of them is an error: it fails with that error
+
+A task that fails while others are looked at is put on the list `failing`; the turn's end sees to
+it. Functions are known by their key: who is about to submit makes them known first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from . import messages as m
+from .capacity import no_group, unschedulable
+from .ids import return_id
+from .instructions import Send
+from .records import Client, Task, TaskEvent, TaskState, Worker
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+_VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
+
+
+class Submission:
+    """Called by the scheduler only."""
+
+    def __init__(self, core: Scheduler) -> None:
+        self.functions: dict[bytes, m.RegisterFunction] = {}
+        self.registrants: dict[bytes, set[bytes]] = {}  # who made which of them known
+        self._core = core
+
+    def submit(self, client: Client, spec: m.TaskSpec) -> None:
+        """A process submitted a task: it holds the results from here on."""
+        core = self._core
+        task = Task(spec, client.id, core.clock())
+        store = core.store
+        if spec.kind == m.CREATION:
+            core.actors.create(client, task)
+        elif spec.returns == 1:
+            store.create(spec.id + b"\1\0\0\0", task, client).waiters = [client]
+        else:
+            for i in range(1, (spec.returns if spec.returns >= 0 else 1) + 1):
+                store.create(return_id(spec.id, i), task, client).waiters = [client]
+        self.admit(task)
+
+    def admit(self, task: Task) -> None:
+        """Hold a task's arguments, and queue it if they are all there."""
+        core = self._core
+        spec, store = task.spec, core.store
+        core.tasks[spec.id] = task
+        failed: m.Value | None = None
+        for dep in spec.deps:
+            entry = store.incref(dep)
+            if entry.value is None:
+                task.missing += 1
+                if entry.dependents is None:
+                    entry.dependents = [task]
+                else:
+                    entry.dependents.append(task)
+            elif entry.value.error:
+                failed = entry.value
+        for inner in spec.contained:
+            store.incref(inner)
+        if spec.parent:
+            parent = core.tasks.get(spec.parent)
+            if parent is not None:
+                task.depth = parent.depth + 1
+                if parent.children is None:
+                    parent.children = set()
+                parent.children.add(spec.id)
+        if core.feed.watchers:
+            core.feed.note(task)
+        if failed is not None:
+            core.failing.append((task, self._inherited(task, failed)))
+        elif spec.kind == m.CALL:
+            core.actors.call(task)
+        elif task.missing == 0:
+            self._queue(task)
+
+    def _queue(self, task: Task) -> None:
+        core = self._core
+        task.move(TaskEvent.ARGS_READY)
+        spec = task.spec
+        if spec.extra is not None and spec.extra.group:
+            if core.capacity.group_gone(spec):
+                core.failing.append((task, no_group(task)))
+                return
+        elif spec.extra is not None and spec.extra.node and not core.capacity.fits_node(spec):
+            core.failing.append((task, unschedulable(task)))
+            return
+        elif spec.resources not in core.capacity.looked_at:
+            core.capacity.check_feasible(spec)
+        core.dispatcher.push(task)
+
+    def settled(self, task: Task, value: m.Value) -> None:
+        """An argument of `task` has its value."""
+        core = self._core
+        if task.ended:
+            return
+        if value.error:  # it stays short of this argument, whatever else comes in this turn
+            core.failing.append((task, self._inherited(task, value)))
+            return
+        task.missing -= 1
+        if task.missing == 0 and task.state is TaskState.WAITING:
+            task.ready = core.clock()
+            if task.spec.kind == m.CALL:
+                core.actors.arguments_ready(task)
+            else:
+                self._queue(task)
+
+    def _inherited(self, task: Task, value: m.Value) -> m.ErrorRecord:
+        """The first cause, and through whom it came, the first few of them."""
+        record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
+        steps = len(record.via)
+        if steps > _VIA:
+            return record
+        via = (*record.via, task.spec.name if steps < _VIA else "...")
+        return msgspec.structs.replace(record, via=via)
+
+    def arguments(self, task: Task, worker: Worker) -> list[m.Value]:
+        """What a worker is sent with a task; memory among it is pinned for that worker."""
+        core = self._core
+        values = []
+        task.taken = 0
+        pinned = []
+        for dep in task.spec.deps:
+            value = core.store.objects[dep].value
+            assert value is not None
+            task.taken += value.size or len(value.data)
+            if value.offset != m.INLINE:
+                core.store.use(worker, value)
+                if value.offset >= 0:
+                    pinned.append(value.offset)
+            values.append(value)
+        task.sent = tuple(pinned)
+        return values
+
+    def unpin_arguments(self, task: Task, worker: Worker) -> None:
+        """The worker never looked at what it was sent with this task."""
+        for offset in task.sent:
+            self._core.store.blocks.unpin(worker, offset)
+        task.sent = ()
+
+    def register(self, client: Client, message: m.RegisterFunction) -> None:
+        """A process is about to submit tasks of this function."""
+        self.registrants.setdefault(message.key, set()).add(client.id)
+        if message.key not in self.functions:
+            self.functions[message.key] = message
+            for inner in message.contained:
+                self._core.store.incref(inner)
+
+    def code(self, key: bytes) -> bytes:
+        """A function's bytes, for a worker that has not seen them."""
+        return self.functions[key].payload
+
+    def dispatched(self, task: Task, worker: Worker) -> None:
+        """A task is on its way to a worker."""
+        core = self._core
+        if task.spec.kind == m.CREATION:
+            actor = core.actors.actors[task.spec.actor]
+            actor.worker = worker
+            worker.actor = actor
+        if task.consumed:  # by somebody who waits for what comes after the first try's items
+            note = m.StreamConsumed(task.spec.id, task.consumed)
+            core.out.append(Send(worker.id, note))
+        extra = task.spec.extra
+        if extra is not None and extra.timeout:
+            task.kill_at = core.clock() + extra.timeout
+            core.deadlines[task.spec.id] = task
+        if core.feed.watchers:
+            core.feed.note(task)
+
+    def revive(self, task: Task) -> None:
+        """Run an actor's creation again."""
+        task.state = TaskState.READY
+        task.ended = 0.0
+        task.worker = None
+        self._core.tasks[task.spec.id] = task
