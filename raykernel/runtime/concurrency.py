@@ -115,7 +115,7 @@ class Threaded(Concurrent):
             value = self._call(running, values)
             if spec.returns == m.STREAMING:
                 execute.check_stream(spec, value)
-                outcome = self.worker.stream(running, value)
+                outcome = self.worker.pacing.run(running, value)
             else:
                 outcome = execute.success(client, running, value, started)
         except BaseException as error:
@@ -180,7 +180,10 @@ class Async(Concurrent):
                 else:
                     value = self._call(running, values)
                 if spec.returns == m.STREAMING:
-                    outcome = await self._stream(running, value)
+                    try:
+                        outcome = await self._stream(running, value)
+                    finally:
+                        self.worker.pacing.forget(spec.id)
                 else:
                     if inspect.isawaitable(value):
                         value = await value
@@ -195,19 +198,19 @@ class Async(Concurrent):
 
     async def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
         spec = running.spec
-        client = self.worker.client
+        client, pacing = self.worker.client, self.worker.pacing
         limit = spec.extra.backpressure if spec.extra is not None else 0
         started, position = time.time(), 0
         if not hasattr(generator, "__anext__"):
             execute.check_stream(spec, generator)
             generator = _as_async(generator)
         while True:
-            end = self.worker.stopped_streams.get(spec.id)
+            end = pacing.end_of(spec.id)
             if end is not None:
                 if time.monotonic() >= end:
                     await generator.aclose()
                     break
-            elif limit and position - self.worker.consumed.get(spec.id, 0) >= limit:
+            elif limit and pacing.ahead(spec.id, position) >= limit:
                 client.flush()
                 await asyncio.sleep(0.005)
                 continue
