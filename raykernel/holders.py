@@ -8,6 +8,7 @@ and the frames of the last error, which Python keeps for `%debug`.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -44,31 +45,29 @@ def report(engine: Engine, shell: Any, cells: CellTracker) -> Report:
     rows: list[dict[str, Any]] = engine.query("memory")
     store = engine.query("store")
     client = getattr(engine, "client", None)
-    named: dict[str, list[str]] = {}
-    loose: dict[int, tuple[int, list[str]]] = {}
+    named: dict[str, list[str]] = {}  # by object
+    looking: dict[int, list[str]] = {}  # by place, whoever's it is: a ref may be gone meanwhile
     if client is not None:
-        placed = client.placed()
+        places = sorted((row["offset"], row["size"]) for row in rows if row["offset"] >= 0)
         for name, value in _values(shell):
             pins = pins_of(value, client)
-            ids = {object_id.hex() for object_id in (*pins.refs, *pins.streams)}
-            for offset, size in pins.blocks.items():
-                if offset in placed:
-                    ids.add(placed[offset].hex())
-                else:  # a view of an object that nothing refers to any more
-                    loose.setdefault(offset, (size, []))[1].append(name)
-            for object_id in ids:
-                named.setdefault(object_id, []).append(name)
+            for object_id in (*pins.refs, *pins.streams):
+                named.setdefault(object_id.hex(), []).append(name)
+            for place in {_start(places, at) for at in pins.blocks}:
+                looking.setdefault(place, []).append(name)
     me = client.id.hex() if client is not None else ""
     objects = []
     for row in rows:
-        if row["object_id"]:
-            names = named.get(row["object_id"], [])
-        else:  # the head knows of these views too, if not of their names
-            _, names = loose.pop(row["offset"], (0, []))
-        objects.append(_held(row, me, names, cells))
-    objects += [Held("", size, "memory", "", names) for size, names in loose.values()]
-    objects.sort(key=lambda held: -held.size)
+        names = [*named.get(row["object_id"], ()), *looking.get(row["offset"], ())]
+        objects.append(_held(row, me, list(dict.fromkeys(names)), cells))
     return Report(objects, store["used"], store["capacity"])
+
+
+def _start(places: list[tuple[int, int]], at: int) -> int:
+    """Where the block begins in which `at` lies: an Arrow column shows its own place. -2: it came
+    after the question to the head."""
+    i = bisect_right(places, (at, sys.maxsize)) - 1
+    return places[i][0] if i >= 0 and at < sum(places[i]) else -2
 
 
 def _values(shell: Any) -> Iterator[tuple[str, Any]]:

@@ -49,7 +49,8 @@ def pins_of(value: Any, client: Connection, budget: int = BUDGET) -> Pins:
     left: deque[Any] = deque([value])
     while left and budget:
         item = left.popleft()
-        if isinstance(item, _PLAIN) or id(item) in seen:
+        # by the type itself: what was displayed claims to be what it stands for, and holds nothing
+        if issubclass(type(item), _PLAIN) or id(item) in seen:
             continue
         budget -= 1
         seen.add(id(item))
@@ -79,11 +80,13 @@ def _look(item: Any, client: Connection, found: Pins) -> Any:
         return (*(item.__closure__ or ()), *(item.__defaults__ or ()), item.__dict__)
     elif kind is CellType or kind is functools.partial:
         return gc.get_referents(item)
+    elif _in_engine_room(kind):
+        return ()
     elif _is_array(item):
         return _note_array(item, client, found)
     elif _note_arrow(item, client, found):
         pass
-    elif not isinstance(item, _NOT_INTO) and not _in_engine_room(kind):
+    elif not isinstance(item, _NOT_INTO):
         return gc.get_referents(item)
     return ()
 

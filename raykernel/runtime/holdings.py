@@ -25,7 +25,7 @@ def memory(core: Scheduler) -> list[dict[str, Any]]:
 
         object_id   hex; "" for memory that is still looked at though its object is gone, or has
                     moved to disk
-        offset      only if object_id is "": where in the arena
+        offset      where in the arena, -1 if it isn't there
         size        bytes of the value; 0 while it is pending
         where       "pending", "inline" (in the head), "memory" (the arena) or "disk"
         error       whether the value is an error
@@ -78,6 +78,7 @@ def _row(core: Scheduler, object_id: bytes, entry: Object) -> dict[str, Any]:
         "object_id": object_id.hex(),
         "size": size_of(value),
         "where": place(value),
+        "offset": value.offset if value is not None and value.offset >= 0 else -1,
         "error": value is not None and value.error,
         "references": entry.count,
         "pins": core.store.pins(entry),

@@ -147,6 +147,10 @@ def test_an_actor_ends_with_its_last_name_though_it_was_displayed(k: Kernel) -> 
 def test_memory_tells_who_keeps_what_the_largest_first(k: Kernel) -> None:
     k.run("weights = big.remote(8); ray.wait([weights])")
     k.run("view = ray.get(ray.put(np.ones(2**19)))\nboth = {'a': [weights]}")
+    k.run(
+        "import pyarrow as pa\n"
+        "table = ray.get(ray.put(pa.table({'a': np.ones(2**17), 'b': np.ones(2**17)})))"
+    )
     k.run("view")
     k.run(
         "@ray.remote\nclass Keeper:\n    def keep(self, box):\n        self.box = box\n"
@@ -156,14 +160,15 @@ def test_memory_tells_who_keeps_what_the_largest_first(k: Kernel) -> None:
     (shown,) = k.of(cell, "display_data")
     text = shown["content"]["data"]["text/plain"]
     rows = [line for line in text.splitlines() if "MiB" in line]
-    assert re.search(r"[34] objects; .* of the store used", rows[0])
+    assert re.search(r"^4 objects; .* of the store used", rows[0])
     assert re.search(r"8\.0 MiB +memory .* big in In\[\d+\] +weights, both", rows[1])
-    assert re.search(r"4\.0 MiB .*view", rows[2])
-    assert any(re.search(r"1\.0 MiB .*actor Keeper", row) for row in rows)
+    assert re.search(r"4\.0 MiB +memory +\(a view alone\) +view$", rows[2])
+    assert re.search(r"2\.0 MiB +memory +\(a view alone\) +table$", rows[3])
+    assert re.search(r"1\.0 MiB .*actor Keeper", rows[4])
     html = shown["content"]["data"]["text/html"]
     assert '<th scope="col"' in html
     assert "weights, both" in html
-    k.run("del weights, both, view, keeper")
+    k.run("del weights, both, view, table, keeper")
     few = k.of(k.run("%ray memory -n 1"), "display_data")[0]["content"]["data"]["text/plain"]
     assert len(few.splitlines()) <= 4
 
