@@ -9,6 +9,9 @@ something else, anything with pickle 5 support):
 The layout is the same inside a message and in the arena. Reading makes no copy: the buffers handed
 to the unpickler are slices of the memory given, read-only, and keep it alive.
 
+Arrays that lie in no order of their own, like `a[:, ::2]`, are brought into one: their pickle would
+hold a copy in band, and each reader would make another.
+
 Values of plain types take the C pickler; the rest goes through cloudpickle, which carries
 functions and classes of `__main__` and of notebooks by value. While a value is pickled, refs in it
 report their ids to the calling thread's collector: the object table must know what holds what.
@@ -152,6 +155,11 @@ def _is_plain_array(value: Any) -> bool:
     return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
 
 
+def _in_order(array: Any) -> Any:
+    """The array itself if it lies in one piece, else a copy that does."""
+    return array if array.flags.forc else array.copy()
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle, with the user's own serializers first."""
 
@@ -160,6 +168,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if custom is not None:
             serializer, deserializer = custom
             return _apply, (deserializer, serializer(obj))
+        if _is_plain_array(obj) and not obj.flags.forc:
+            return _in_order(obj).__reduce_ex__(5)
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and type(reduced) is tuple and len(reduced) == 6:
             make, args, state, *_ = reduced  # cloudpickle's way for classes it carries by value
@@ -243,7 +253,9 @@ def serialize(value: Any, apart: Mapping[int, int] | None = None) -> Serialized:
             with io.BytesIO() as file:
                 _HolePickler(file, apart, protocol=5, buffer_callback=keep).dump(value)
                 data = file.getvalue()
-        elif not _custom and (_is_plain(value, [_PLAIN_NODES]) or _is_plain_array(value)):
+        elif not _custom and _is_plain_array(value):
+            data = pickle.dumps(_in_order(value), 5, buffer_callback=keep)
+        elif not _custom and _is_plain(value, [_PLAIN_NODES]):
             data = pickle.dumps(value, 5, buffer_callback=keep)
         else:
             with io.BytesIO() as file:

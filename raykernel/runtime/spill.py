@@ -69,6 +69,7 @@ class Room:
         self._hopeless = -1  # `changes` of the blocks when a request was given up
         self._trouble = ""  # why writing a file failed
         self._full = False  # it was for lack of disk space
+        self._warned = False  # that the arena's file system is too small
 
     @property
     def troubled(self) -> bool:
@@ -80,6 +81,7 @@ class Room:
     def allocate(self, client: Client, message: m.Allocate) -> None:
         if message.broken:
             self._blocks.give_back()
+            self._warn_of_small_memory()
             if self.enabled:
                 self._give_file(client, message)
             else:
@@ -95,6 +97,18 @@ class Room:
             return
         self._trouble = ""  # the disk may have space again
         self.waiting.append(Request(client, message))  # `pump` comes when the turn ends
+
+    def _warn_of_small_memory(self) -> None:
+        if self._warned or not self.enabled:
+            return
+        self._warned = True
+        where = self._core.welcome
+        self._core.reports.warn(
+            f"The file system of the object store ({where.arena}) is full before the store is: "
+            f"large objects go to mapped files in {where.spill} instead, which is slower. Free "
+            "memory there, give it more (Docker: --shm-size), or start with a smaller "
+            "object_store_memory."
+        )
 
     def _serve(self, client: Client, message: m.Allocate) -> bool:
         offset = self._blocks.allocate(client, message.size)

@@ -105,13 +105,17 @@ def test_small_shared_memory_is_told_of_once_and_replaced(
         ray.shutdown()
 
 
-def test_what_shared_memory_can_not_take_goes_to_disk(
-    ray: ModuleType, monkeypatch: pytest.MonkeyPatch
+def test_what_shared_memory_can_not_take_goes_to_disk_and_that_is_told_once(
+    ray: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def write(self: Arena, *args: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Arena, "write", write)
-    ref = ray.put(large(1))
-    assert store()["on_disk_objects"] == 1
-    assert ray.get(ref).sum() == MIB
+    refs = [ray.put(large(1)) for _ in range(3)]
+    assert store()["on_disk_objects"] == 3
+    assert [ray.get(ref).sum() for ref in refs] == [MIB] * 3
+    assert soon(lambda: bool(caplog.records))
+    store()  # whatever else the head had to say came before this answer
+    (record,) = caplog.records
+    assert "is full before the store is: large objects go to mapped files" in record.getMessage()

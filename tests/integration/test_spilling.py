@@ -7,6 +7,7 @@ import gc
 import itertools
 import os
 import pickle
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +147,51 @@ def test_a_task_waits_for_a_lost_argument(ray: ModuleType) -> None:
     ray.wait(refs, num_returns=8)
     lose_files()
     assert ray.get([first.remote(ref) for ref in refs]) == list(range(8))
+
+
+def test_a_lost_result_is_made_again_as_often_as_its_task_may_be_retried(
+    ray: ModuleType, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+
+    @ray.remote(max_retries=2)
+    def large() -> Any:
+        with runs.open("a") as file:
+            file.write("x")
+        return np.full(CAP // 8 + 1, 7.0)  # does not fit: lies in a file from the start
+
+    ref = large.remote()
+    for expected in ("x", "xx", "xxx"):
+        assert ray.get(first.remote(ref)) == 7.0
+        assert runs.read_text() == expected
+        lose_files()
+    with pytest.raises(ray.exceptions.ObjectLostError, match=f"{ref.hex()}.* large .*max_retries"):
+        ray.get(ref)
+    assert runs.read_text() == "xxx"
+
+
+def test_a_block_that_is_lost_with_its_writer_is_written_again(
+    ray: ModuleType, tmp_path: Path
+) -> None:
+    @ray.remote(max_retries=1)
+    def make_and_die(array: Any, mark: Any) -> Any:
+        from raykernel.runtime.shm import Arena
+
+        write = Arena.write
+
+        def write_and_die(*args: Any) -> None:
+            Arena.write = write  # type: ignore[method-assign]
+            write(*args)
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Arena.write = write_and_die  # type: ignore[method-assign,assignment]
+        return array + 1
+
+    ref = make_and_die.remote(make.remote(6), tmp_path / "died")
+    assert (ray.get(ref) == 7.0).all()
+    assert (tmp_path / "died").exists()
 
 
 def test_what_was_put_or_has_no_retries_is_lost_for_good(ray: ModuleType) -> None:
