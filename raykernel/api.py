@@ -504,6 +504,8 @@ def _fetch(client: Connection, ids: list[bytes], timeout: float | None) -> list[
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
     except KeyboardInterrupt as interruption:
+        if context.interrupted is not None:
+            context.interrupted()
         raise interruption.with_traceback(None) from None  # where in here it struck says nothing
 
 
@@ -640,6 +642,8 @@ def wait(
     except ConnectionLost as error:
         raise exceptions.RaySystemError(str(error)) from None
     except KeyboardInterrupt as interruption:
+        if context.interrupted is not None:
+            context.interrupted()
         raise interruption.with_traceback(None) from None
     del held
     done = [refs[i] for i in ready]

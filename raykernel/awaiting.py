@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
 from raykernel import api, exceptions
 from raykernel.refs import ObjectRef
+from raykernel.runtime import context
 
 
 def as_future(ref: ObjectRef[Any]) -> asyncio.Future[Any]:
@@ -50,6 +51,19 @@ def as_future(ref: ObjectRef[Any]) -> asyncio.Future[Any]:
     future.add_done_callback(ended)
     ref._when_ready(ready)
     return future
+
+
+def wait_for(ref: ObjectRef[Any]) -> Generator[Any, None, Any]:
+    """`await ref`. In a notebook's cell that Stop interrupts it raises KeyboardInterrupt."""
+    __tracebackhide__ = True
+    try:
+        return (yield from ref.as_future().__await__())
+    except asyncio.CancelledError:
+        if context.struck is None or not context.struck():
+            raise
+        if context.interrupted is not None:
+            context.interrupted()
+        raise KeyboardInterrupt from None
 
 
 def exception(ref: ObjectRef[Any]) -> BaseException | None:

@@ -55,6 +55,8 @@ class CellTracker:
         self._start_hooks: list[Callable[[Cell], None]] = []
         self._end_hooks: list[EndHook] = []
         self._give_up_threads: Callable[[], None] = lambda: None
+        #: Whether the cell that awaits was interrupted (interruption.py).
+        self.struck: Callable[[], bool] = lambda: True
 
     def install(self) -> None:
         """Follow the shell, beginning with the cell that runs now (`%load_ext` sits in one)."""
@@ -167,9 +169,10 @@ class CellTracker:
             return  # code that the cell ran through the shell; the cell itself goes on
         # IPython hands over None when the interrupt ended an async cell.
         error = None if result is None else result.error_in_exec
-        interrupted = result is None or isinstance(
-            error, KeyboardInterrupt | asyncio.CancelledError
-        )
+        struck = isinstance(error, asyncio.CancelledError) and self.struck()
+        interrupted = result is None or struck or isinstance(error, KeyboardInterrupt)
+        if struck:  # as it was shown
+            result.error_in_exec = KeyboardInterrupt()
         if ended in self._pardoned:
             self._pardoned.discard(ended)
             if interrupted and result is not None:

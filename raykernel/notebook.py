@@ -6,6 +6,7 @@ first `.remote()`. Whatever is added on loading goes with `on_unload` its own wa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -13,13 +14,14 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from raykernel import api, capture, redefinition, remote_cell, tracebacks
+from raykernel import api, capture, redefinition, remote_cell, shown_errors, tracebacks
 from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
 from raykernel.displayed import Outputs
 from raykernel.heartbeat import keep_awake
 from raykernel.home import home_of
+from raykernel.interruption import Interruption
 from raykernel.loglimit import Limit
 from raykernel.output import publisher
 from raykernel.release import Release
@@ -44,6 +46,7 @@ class Notebook:
         self.starting = False
         self.cells = CellTracker(shell)
         self.release = Release(shell, self.cells)
+        self.interruption = Interruption(self.cells, self._cancel_interrupted)
         self.outputs = Outputs(shell)
         self.transformer = remote_cell.RemoteCellTransformer(parse_remote)
         self.task_cells = TaskCells(shell, self._number)
@@ -99,6 +102,8 @@ class Notebook:
         self.on_unload(self._default_options)
         self.on_unload(self.outputs.install())
         self.on_unload(tracebacks.install(shell, self.cells))
+        self.on_unload(shown_errors.install(shell, self.interruption.struck))
+        self.on_unload(self.interruption.install())
         self.on_unload(api.take_over_logs())
         self.on_unload(api.on_session(self._session))
         running = api.engine()
@@ -145,6 +150,12 @@ class Notebook:
         unfinished. Also from a view's button, in any thread."""
         running: Engine | None = self.api.engine()
         return 0 if running is None else running.background(cell)
+
+    def _cancel_interrupted(self, cell: str) -> None:
+        running: Engine | None = self.api.engine()
+        if running is not None and cell:
+            with contextlib.suppress(Exception):  # the session is over: so is its work
+                running.interrupt_cell(cell)
 
     def what_is_kept(self) -> str:
         """The names of what a driver finds in a session that it didn't start."""

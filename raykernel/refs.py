@@ -180,7 +180,9 @@ class ObjectRef(Generic[T]):
         return awaiting.as_future(self._counted())
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self.as_future().__await__()
+        from raykernel import awaiting
+
+        return awaiting.wait_for(self)
 
     # What `asyncio.wait` asks of a future, so that it takes refs and gives the same refs back.
 

@@ -9,6 +9,7 @@ quietly, the cells behind it run, and nothing that it submitted is cancelled.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from typing import Any
@@ -33,7 +34,7 @@ class Release:
             return
         self._before = self._shell.custom_exceptions, self._shell.CustomTB
         self._cells.pardon(cell)
-        self._shell.set_custom_exc((KeyboardInterrupt,), _say)
+        self._shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError), _say)
         # to the main thread, or it is not roused from its wait
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 

@@ -200,11 +200,16 @@ def proxy(raised: Raised, tb: TracebackType | None) -> BaseException:
     return error.with_traceback(tb)
 
 
+def foreign_file(file: str) -> bool:
+    """Whether code is none of the user's: raykernel's, IPython's, or the library's that waits."""
+    return traces.ours(file) or traces.waits(file) or file.startswith(_MACHINERY)
+
+
 def _foreign(place: Place) -> bool:
     """Whether a frame is none of the user's in this process: machinery, or rebuilt already."""
     file = place[0].f_code.co_filename
     rebuilt = isinstance(place[0].f_locals, Remote)
-    return rebuilt or traces.ours(file) or file.startswith(_MACHINERY)
+    return rebuilt or foreign_file(file)
 
 
 def _folder() -> str:

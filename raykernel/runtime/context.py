@@ -23,6 +23,12 @@ cell_source: Callable[[], str] | None = None
 #: Set by the notebook layer: the id of the newest cell that ran as In[number], "" if none did.
 cell_numbered: Callable[[int], str] | None = None
 
+#: Set by the notebook layer: whether the asyncio task that runs is a cell's that is interrupted.
+struck: Callable[[], bool] | None = None
+
+#: Set by the notebook layer: called where an interruption ends a cell's waiting for tasks.
+interrupted: Callable[[], None] | None = None
+
 #: Set in a worker: the task that the calling thread was started for.
 thread_origin: Callable[[], Running | None] | None = None
 

@@ -1,17 +1,19 @@
 """Threads work for the task or cell that started them, and a pool's for who handed in the work.
 
-Python gives a thread an empty context. So `install` wraps two methods: `Thread.start` notes on the
-thread whom it is started for, and `ThreadPoolExecutor.submit` binds what
-is handed in, for a pool's threads outlive the cell or task that happened to need the first one.
-Installed in workers, and in a driver while the notebook extension is loaded. What has been started
-before keeps what it was given.
+Python gives a thread an empty context. So `install` wraps what starts threads and what hands work
+to a pool. `Thread.start` notes on the thread whom it is started for; a pool's threads outlive the
+cell or task that happened to need the first one, so what is handed in is bound, and so is what a
+pool calls back. Installed in workers, and in a driver while the notebook extension is loaded. What
+has been started before keeps what it was given.
 """
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import pool as pools
 from typing import Any
 
 from . import context
@@ -19,30 +21,71 @@ from . import context
 _MARK = "_raykernel_origin"
 _OURS = "raykernel-"  # threads of that name serve all; such a mark would keep a task's refs alive
 _NOBODY: tuple[None, str] = (None, "")
+_HAND_IN = ("apply_async", "_map_async", "imap", "imap_unordered")  # what all others go through
 
 
 def install() -> Callable[[], None]:
-    """Returns the way back, which gives up if somebody else has wrapped the methods since."""
-    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+    """Returns the way back, which leaves alone what somebody else has wrapped since."""
+    wrapped: list[tuple[Any, str, Any, Any]] = []
 
+    def wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        before = vars(owner).get(name)
+        ours = make(getattr(owner, name))
+        setattr(owner, name, ours)
+        wrapped.append((owner, name, before, ours))
+
+    def remove() -> None:
+        for owner, name, before, ours in wrapped:
+            if vars(owner).get(name) is not ours:
+                continue
+            if before is None:  # a parent's
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+
+    wrap(threading.Thread, "start", _started_for)
+    wrap(_thread, "start_new_thread", _bare)
+    wrap(ThreadPoolExecutor, "submit", _handed_in)
+    for name in _HAND_IN:
+        wrap(pools.ThreadPool, name, _handed_in)
+    wrap(pools.ApplyResult, "__init__", _called_back)
+    return remove
+
+
+def _started_for(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     def start_for(self: threading.Thread) -> None:
         origin = (context.running(), _cell())
         if origin != _NOBODY and not self.name.startswith(_OURS):
             setattr(self, _MARK, origin)
         start(self)
 
-    def submit_for(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return submit(self, context.bind(fn), *args, **kwargs)
+    return start_for
 
-    def remove() -> None:
-        if threading.Thread.start is start_for:
-            threading.Thread.start = start  # type: ignore[method-assign]
-        if ThreadPoolExecutor.submit is submit_for:
-            ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
 
-    threading.Thread.start = start_for  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_for  # type: ignore[method-assign]
-    return remove
+def _bare(start: Callable[..., int]) -> Callable[..., int]:
+    def start_for(function: Callable[..., Any], /, *args: Any) -> int:
+        return start(context.bind(function), *args)
+
+    return start_for
+
+
+def _handed_in(submit: Callable[..., Any]) -> Callable[..., Any]:
+    def submit_for(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            args = (context.bind(args[0]), *args[1:])
+        elif "func" in kwargs:
+            kwargs["func"] = context.bind(kwargs["func"])
+        return submit(self, *args, **kwargs)
+
+    return submit_for
+
+
+def _called_back(init: Callable[..., None]) -> Callable[..., None]:
+    def init_for(self: Any, pool: Any, callback: Any, error_callback: Any) -> None:
+        bound = (None if c is None else context.bind(c) for c in (callback, error_callback))
+        init(self, pool, *bound)
+
+    return init_for
 
 
 def task() -> context.Running | None:

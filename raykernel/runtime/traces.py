@@ -22,6 +22,10 @@ from .context import Running
 from .shortrepr import short_repr
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_WAITING = tuple(
+    _LIBRARY + part for part in (f"asyncio{os.sep}", f"concurrent{os.sep}", "threading.py")
+)
 _FRAMES = 30  # of one exception: a recursion's first and last
 _CHAIN = 8
 _AROUND = 3  # lines of source before and after
@@ -117,6 +121,11 @@ def frames(tb: TracebackType | None) -> list[tuple[FrameType, int]]:
 
 def ours(filename: str) -> bool:
     return filename.startswith(_PACKAGE)
+
+
+def waits(filename: str) -> bool:
+    """Whether the code is of the standard library's that waits for others: events, futures."""
+    return filename.startswith(_WAITING)
 
 
 def _raised(error: BaseException, link: str) -> Raised:

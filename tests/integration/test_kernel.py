@@ -167,15 +167,65 @@ def test_interrupting_a_cell_cancels_its_work_and_leaves_the_session_well(k: Ker
 
 
 def test_interrupting_an_async_cell_cancels_its_work(k: Kernel) -> None:
-    cell = k.send("ref = sleep.remote(60)\nawait ref")
+    cell = k.send("ref = sleep.remote(60)\nawait asyncio.gather(ref, asyncio.sleep(60))")
     k.until(lambda: k.displays(cell))
     k.manager.interrupt_kernel()
     k.until(lambda: any(m["content"]["execution_state"] == "idle" for m in k.of(cell, "status")), 2)
+    error = k.finish(cell)
+    assert error is not None
+    assert error["ename"] == "KeyboardInterrupt"
+    assert "File" not in "".join(error["traceback"])  # the cell's line is all there is to see
     k.until(lambda: "cancelled" in "".join(progress_displays(k, cell)), 5)
     again = k.run(
         "try:\n    ray.get(ref)\nexcept ray.exceptions.TaskCancelledError:\n    print('yes')"
     )
     assert k.text(again) == "yes\n"
+
+
+@pytest.mark.parametrize("wait", ["await ref", "ray.get(ref)"])
+def test_a_cell_may_catch_its_interruption_and_its_work_is_cancelled(k: Kernel, wait: str) -> None:
+    cell = k.send(
+        "ref = sleep.remote(60)\n"
+        f"try:\n    {wait}\nexcept KeyboardInterrupt:\n    print('caught')"
+    )
+    k.until(lambda: k.displays(cell))  # which are there once it has waited for a while
+    k.manager.interrupt_kernel()
+    assert k.finish(cell) is None
+    assert k.text(cell) == "caught\n"
+    error = k.finish(k.send("ray.get(ref, timeout=20)"))
+    assert error is not None
+    assert "TaskCancelledError" in error["ename"]
+
+
+def test_a_cancelled_asyncio_task_is_no_interruption(k: Kernel) -> None:
+    cell = k.send(
+        "ref = sleep.remote(0.5)\nother = asyncio.ensure_future(asyncio.sleep(60))\n"
+        "other.cancel()\nawait other"
+    )
+    error = k.finish(cell)
+    assert error is not None
+    assert error["ename"] == "CancelledError"
+    k.run("ray.get(ref)")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sleep()",
+        "sleep.remote()",
+        "sleep.options(nope=1)",
+        "ray.get(3)",
+        "ray.get_actor('nobody')",
+        "ray.put(sleep.remote(0))",
+        "sleep.remote(threading.Lock())",
+    ],
+)
+def test_a_mistakes_traceback_ends_with_the_users_line(k: Kernel, code: str) -> None:
+    error = k.finish(k.send(code))
+    assert error is not None
+    text = "".join(error["traceback"])
+    assert "raykernel/" not in text
+    assert text.count("Traceback (most recent call last)") == 1
 
 
 def test_interrupting_one_cell_leaves_anothers_work_alone(k: Kernel) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ApplyResult, ThreadPool
 from typing import Any
 
 import pytest
@@ -57,6 +59,36 @@ def test_a_pools_work_belongs_to_who_handed_it_in() -> None:
         assert (first.result(), second.result()) == ("first", "second")
 
 
+def test_a_thread_pools_work_and_its_callbacks_belong_to_who_handed_them_in() -> None:
+    seen: list[str] = []
+    with ThreadPool(1) as pool:
+        for name in ("first", "second"):
+            assert in_cell(name, lambda: pool.map(_cell_of, [0, 0])) == [name] * 2
+            assert in_cell(name, lambda: pool.apply(func=_cell_of, args=(0,))) == name
+            lazy = in_cell(name, lambda: pool.imap(_cell_of, [0, 0, 0], chunksize=2))
+            assert list(lazy) == [name] * 3
+            add = lambda _: seen.append(context.current_cell())  # noqa: E731
+            in_cell(name, lambda: pool.apply_async(_cell_of, (0,), callback=add)).wait()  # noqa: B023
+    assert seen == ["first", "second"]
+
+
+def _cell_of(_: int) -> str:
+    return context.current_cell()
+
+
+def test_a_bare_thread_belongs_to_who_started_it() -> None:
+    seen: list[str] = []
+    done = threading.Event()
+
+    def run() -> None:
+        seen.append(context.current_cell())
+        done.set()
+
+    in_cell("first", lambda: _thread.start_new_thread(run, ()))
+    assert done.wait(10)
+    assert seen == ["first"]
+
+
 def test_callbacks_belong_to_who_added_them() -> None:
     future: RefFuture[int] = RefFuture()
     seen: list[str] = []
@@ -93,6 +125,8 @@ def test_a_tasks_threads_go_on_for_it_while_the_worker_runs_another(
 
 def test_what_was_wrapped_is_put_back() -> None:
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+    init = ApplyResult.__init__
     inherit.install()()
     assert (threading.Thread.start, ThreadPoolExecutor.submit) == (start, submit)
+    assert ApplyResult.__init__ is init
     assert context.bind(len) is len  # nobody to bind it to
