@@ -185,8 +185,7 @@ def test_interrupting_an_async_cell_cancels_its_work(k: Kernel) -> None:
 @pytest.mark.parametrize("wait", ["await ref", "ray.get(ref)"])
 def test_a_cell_may_catch_its_interruption_and_its_work_is_cancelled(k: Kernel, wait: str) -> None:
     cell = k.send(
-        "ref = sleep.remote(60)\n"
-        f"try:\n    {wait}\nexcept KeyboardInterrupt:\n    print('caught')"
+        f"ref = sleep.remote(60)\ntry:\n    {wait}\nexcept KeyboardInterrupt:\n    print('caught')"
     )
     k.until(lambda: k.displays(cell))  # which are there once it has waited for a while
     k.manager.interrupt_kernel()
