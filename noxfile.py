@@ -24,6 +24,14 @@ def kernels(session: nox.Session, ipykernel: str) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """What is promised of Ray's API, on Ray itself."""
+    session.install("-e", ".[test-ray]")
+    parallel = ("-n", "2", "--dist", "loadfile")  # and Ray taking a process down is one failure
+    session.run("pytest", "-m", "ray", *parallel, "tests/contract", "tests/util", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     session.install("ruff")
     session.run("ruff", "check", ".")
