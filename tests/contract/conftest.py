@@ -26,9 +26,10 @@ if importlib.util.find_spec("ray") is not None:
     last_resort = pytest.mark.timeout(300, method="thread")
     ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, last_resort]))
 
-#: What a test may take on Ray. Ray's calls wait outside Python, where pytest-timeout's alarm is
-#: lost, but an interrupt is heard.
-PATIENCE = 100.0
+#: What a test may take on Ray, in seconds of this process: where the whole machine stands still, so
+#: do they. Ray's calls wait outside Python, where pytest-timeout's alarm is lost, but an interrupt
+#: is heard; should it not be, `last_resort` ends the process.
+PATIENCE = 100
 
 #: What keeps Ray quiet and small. raykernel takes the same keywords.
 QUIET: dict[str, Any] = {
@@ -43,22 +44,22 @@ QUIET: dict[str, Any] = {
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     if pyfuncitem.get_closest_marker("ray") is None:
         return (yield)
-    late = threading.Event()
+    late, done = threading.Event(), threading.Event()
 
     def interrupt() -> None:
-        late.set()
-        os.kill(os.getpid(), signal.SIGINT)
+        if not any(done.wait(1) for _ in range(PATIENCE)):
+            late.set()
+            os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(PATIENCE, interrupt)
-    timer.start()
+    threading.Thread(target=interrupt, daemon=True).start()
     try:
         return (yield)
     except KeyboardInterrupt:
         if not late.is_set():
             raise
-        pytest.fail(f"still waiting after {PATIENCE:g} seconds")
+        pytest.fail(f"still waiting after {PATIENCE} seconds")
     finally:
-        timer.cancel()
+        done.set()
 
 
 @pytest.fixture(scope="module", params=ENGINES)
