@@ -90,8 +90,11 @@ def _test_leaves_nothing(engine_name: str, _module_leaves_nothing: list[str]) ->
 def engine(engine_name: str, _module_leaves_nothing: list[str]) -> Iterator[ModuleType]:
     """The module under test. What a test starts ends with its module at the latest."""
     module = importlib.import_module(engine_name)
-    yield module
-    module.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        if engine_name == "ray":  # else it joins whatever cluster this machine happens to run
+            patch.setenv("RAY_ADDRESS", "local")
+        yield module
+        module.shutdown()
 
 
 @pytest.fixture(scope="module")
