@@ -18,6 +18,7 @@ write to the same files, and the parent takes notice.
 
 from __future__ import annotations
 
+import _thread
 import codecs
 import contextlib
 import ctypes
@@ -83,7 +84,7 @@ class Outbox:
         self._live = False  # whether there is something on `_screens`
         self._wake = threading.Event()
         self._dozing = True
-        self._thread: threading.Thread | None = None
+        self._helped = False  # there is a thread
         if any(self._noted.values()):  # what an earlier process of this id left is not news
             post(Wrote([], self._noted[1], self._noted[2]))
         os.register_at_fork(after_in_child=self._forked)
@@ -288,15 +289,14 @@ class Outbox:
 
     def _rouse(self) -> None:
         """Have somebody look at the files while a task runs. A process that has but quick tasks and
-        no output stays without a thread, which makes all else in it slower."""
+        no output stays without a thread, which makes all else in it slower. `threading` is not told
+        of the thread: user code that counts threads before it forks counts its own."""
         with self._lock:
             self._dozing = False
-            if self._thread is None and not self._child:
-                self._thread = threading.Thread(
-                    target=self._run, name="raykernel-output", daemon=True
-                )
+            if not self._helped and not self._child:
+                self._helped = True
                 with contextlib.suppress(RuntimeError):  # the interpreter ends: `end` sends
-                    self._thread.start()
+                    _thread.start_new_thread(self._run, ())
             self._wake.set()
 
     def _run(self) -> None:
@@ -316,7 +316,7 @@ class Outbox:
             nap = DELAY if self.send() or lasts or self._screens.pending or roused else 2 * nap
             with self._lock:
                 if nap > NAP and not self._wake.is_set():
-                    self._thread, self._dozing = None, True
+                    self._helped, self._dozing = False, True
                     return
 
     def _forked(self) -> None:
