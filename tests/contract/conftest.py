@@ -7,10 +7,12 @@ contract: Ray says what is right.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from types import ModuleType
@@ -23,13 +25,15 @@ from tests.footprint import Footprint
 
 ENGINES: list[Any] = ["raykernel"]
 if importlib.util.find_spec("ray") is not None:
-    last_resort = pytest.mark.timeout(300, method="thread")
-    ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, last_resort]))
+    ENGINES.append(pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(0)]))
 
 #: What a test may take on Ray, in seconds of this process: where the whole machine stands still, so
 #: do they. Ray's calls wait outside Python, where pytest-timeout's alarm is lost, but an interrupt
-#: is heard; should it not be, `last_resort` ends the process.
+#: is heard.
 PATIENCE = 100
+#: What a test and its fixtures may take on Ray before the process is ended from outside Python: a
+#: driver whose Ray has died while it joins waits for it with the GIL in hand.
+LAST_RESORT = 200
 
 #: What keeps Ray quiet and small. raykernel takes the same keywords.
 QUIET: dict[str, Any] = {
@@ -38,6 +42,17 @@ QUIET: dict[str, Any] = {
     "logging_level": "ERROR",
     "object_store_memory": 256 * 2**20,
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if item.get_closest_marker("ray") is None:
+        return (yield)
+    faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=sys.__stderr__)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,6 +19,7 @@ from tests.contract.conftest import (  # noqa: F401 - fixtures and a hook
     engine,
     engine_name,
     pytest_pyfunc_call,
+    pytest_runtest_protocol,
 )
 
 Util = Callable[[str], ModuleType]
