@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.context",
         "raykernel.runtime.events",
         "raykernel.runtime.ids",
-        "raykernel.runtime.messages",
+        "raykernel.runtime.messages*",
     ),
     "rules": (
         "raykernel.exceptions",
