@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from raykernel import capture
 from raykernel.captured import walk
 from raykernel.exceptions import ObjectStoreFullError, OutOfDiskError
-from raykernel.refs import ObjectRef
+from raykernel.refs import ObjectRef, counted
 from raykernel.runtime.connection import Connection, RequestFailed
 from raykernel.runtime.messages import INLINE_LIMIT
 from raykernel.runtime.serialize import serialize
@@ -128,8 +128,6 @@ def pack(client: Connection, name: str, args: tuple[Any, ...], kwargs: dict[str,
 
 def _own(client: Connection, ref: ObjectRef[Any]) -> bytes:
     if ref._client is not client:
-        from raykernel.api import counted
-
         counted(client, ref)  # or it raises
     return ref._id
 

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from raykernel.exceptions import ObjectLostError
 from raykernel.ids import JobID, TaskID, current_job
 from raykernel.runtime import context
 from raykernel.runtime.connection import Connection
@@ -123,7 +124,7 @@ class ObjectRef(Generic[T]):
             return self
         from raykernel import api
 
-        return api.counted(api.connected().client, self)
+        return counted(api.connected().client, self)
 
     def _when_ready(self, callback: Any) -> None:
         if self._client is None:
@@ -224,6 +225,25 @@ class ObjectRef(Generic[T]):
 
     def __iter__(self) -> Any:
         raise TypeError("an ObjectRef is not iterable: `ray.get` it first")
+
+
+def counted(client: Connection, ref: ObjectRef[Any]) -> ObjectRef[Any]:
+    """The ref itself if it counts in this session; of one that doesn't, as it stands in `Out`, one
+    that does. Raises ValueError for another session's, ObjectLostError if the object was freed."""
+    __tracebackhide__ = True
+    if ref._client is client:
+        return ref
+    if ref._client is not None or ref.is_nil():
+        raise ValueError(
+            f"{ref!r} is from a different cluster: it belongs to a session that is over or that "
+            "this process is not connected to"
+        )
+    if not client.revive(ref._id):
+        raise ObjectLostError(
+            f"{ref!r} was freed: nothing else referred to it. Out, _ and the like keep no object "
+            "alive: assign the ref to a name for that."
+        )
+    return ObjectRef(ref._id, client)
 
 
 def _for_caller(function: Callable[..., Any]) -> Callable[..., Any]:

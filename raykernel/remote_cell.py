@@ -35,9 +35,9 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from raykernel.actor import ActorClass
-from raykernel.api import remote
 from raykernel.async_tasks import as_task
 from raykernel.cell_options import FOR_CLASSES, FOR_FUNCTIONS
+from raykernel.decorator import remote
 
 #: What turns the text behind `%%remote` into `@remote` options, or raises UsageError.
 ParseOptions = Callable[[str], dict[str, Any]]

@@ -20,7 +20,7 @@ from raykernel.status import size as in_words
 
 if TYPE_CHECKING:
     from raykernel.actor import ActorClass, ActorHandle
-    from raykernel.api import RayContext
+    from raykernel.lifetime import RayContext
     from raykernel.refs import ObjectRef
     from raykernel.remote import RemoteFunction
 
