@@ -72,6 +72,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "api": (
         "raykernel",
         "raykernel.actor",
+        "raykernel.actor_handle",
+        "raykernel.actor_methods",
         "raykernel.api",
         "raykernel.awaiting",
         "raykernel.barlines",
