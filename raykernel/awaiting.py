@@ -13,7 +13,8 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
-from raykernel import api, exceptions
+from raykernel import api
+from raykernel.raised import from_record
 from raykernel.refs import ObjectRef
 from raykernel.runtime import context
 
@@ -72,7 +73,7 @@ def exception(ref: ObjectRef[Any]) -> BaseException | None:
         raise asyncio.InvalidStateError(f"the value of {ref!r} is not here yet")
     value = ref._client.peek(ref._id) if ref._client is not None else None
     if value is not None:
-        return exceptions.from_record(value.data) if value.error else None
+        return from_record(value.data) if value.error else None
     try:
         api.get(ref)
     except Exception as error:  # the session is over

@@ -1,4 +1,4 @@
-"""Ray's exceptions, and how an error that travelled becomes one of them.
+"""Ray's exceptions; raised.py makes them of errors that travelled.
 
 Every error of the runtime derives from `RayError`. What a task raised comes back as a
 `RayTaskError` that is also an instance of the user's own class, so that `except ValueError` and
@@ -8,17 +8,12 @@ the engine.
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from raykernel.runtime.messages import ErrorRecord
-from raykernel.runtime.serialize import deserialize
+from raykernel.error_words import SHOWN_MODULE, through
 
 if sys.version_info < (3, 11):  # pragma: no cover
     BaseExceptionGroup = ()
@@ -26,11 +21,6 @@ if sys.version_info < (3, 11):  # pragma: no cover
 
 #: Set by the notebook layer: an error as IPython is to show it, in lines.
 renderer: Callable[[BaseException], list[str]] | None = None
-
-#: Set by the notebook layer: what people call a file that holds a cell's code ("In[3]"), or None.
-cell_file: Callable[[str], str | None] | None = None
-
-_PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
 
 
 class RayError(Exception):
@@ -222,7 +212,7 @@ class RayTaskError(RayError):
         if self.actor_id:
             where += [f"actor_id={self.actor_id}", f"repr={self.actor_repr}"]
         text = f"ray::{self.function_name}() ({', '.join(where)})\n{self.traceback_str}"
-        text = _through(self.via, "RayTaskError", text, self.pid, self.ip)
+        text = through(self.via, "RayTaskError", text, self.pid, self.ip)
         return f"{text}\n{self._others}" if self._others else text
 
     def as_instanceof_cause(self) -> RayTaskError:
@@ -247,18 +237,6 @@ class RayTaskError(RayError):
 
 _duals: dict[type, type] = {}
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a `class` statement
-_SHOWN_MODULE = "ray.exceptions"  # in tracebacks, where programs written for Ray look for it
-
-
-def _through(via: tuple[str, ...], kind: str, text: str, pid: int, ip: str) -> str:
-    """An error's text, with the names of the tasks that failed because of it, the first below."""
-    for name in via:
-        text = (
-            f"ray::{name}() (pid={pid}, ip={ip})\n  At least one of the input arguments for this "
-            f"task could not be computed:\n{_SHOWN_MODULE}.{kind}: {text}"
-        )
-        kind = "RayTaskError"
-    return text.rstrip()
 
 
 def _dual(kind: type) -> type:
@@ -315,146 +293,10 @@ def _dual(kind: type) -> type:
         Dual.derive = lambda self, excs: type(self.cause)(self.cause.message, excs)
     name = f"RayTaskError({kind.__name__})"
     Dual.__name__ = Dual.__qualname__ = name
-    Dual.__module__ = _SHOWN_MODULE
+    Dual.__module__ = SHOWN_MODULE
     _duals[kind] = Dual
     return Dual
 
 
 def _remake(error: RayTaskError) -> RayTaskError:
     return error.as_instanceof_cause()
-
-
-def from_record(data: bytes) -> BaseException:
-    """The exception to raise for an error value."""
-    record = msgspec.msgpack.decode(data, type=ErrorRecord)
-    if record.kind == "task":
-        return _task_error(record).as_instanceof_cause()
-    error = _error(record)
-    if not record.via or record.kind == "cancelled" or isinstance(error, RayTaskError):
-        return error
-    text = _through(record.via[:-1], type(error).__name__, str(error), record.pid, "127.0.0.1")
-    text = (
-        "  At least one of the input arguments for this task could not be computed:\n"
-        f"{_SHOWN_MODULE}.{'RayTaskError' if record.via[1:] else type(error).__name__}: {text}"
-    )
-    return RayTaskError(record.via[-1], text, error, "", record.pid).as_instanceof_cause()
-
-
-def _error(record: ErrorRecord) -> RayError:
-    """What is not a task's own exception."""
-    if record.kind == "unreadable":
-        text = str(_task_error(record))
-        return UnserializableException(
-            "Failed to deserialize exception. Refer to "
-            "https://docs.ray.io/en/latest/ray-core/objects/serialization.html"
-            "#custom-serializers-for-exceptions for more information.\nOriginal exception:\n"
-            f"{_SHOWN_MODULE}.RayTaskError: {text}"
-        )
-    actor = record.actor.hex() if record.actor else None
-    if record.kind == "actor_died":
-        if record.text:
-            cause = _task_error(record)
-            return ActorDiedError(f"{record.message}, {cause}", actor, cause)
-        return ActorDiedError(_obituary(record), actor)
-    if record.kind == "actor_unavailable":
-        text = (
-            f"The actor {actor} ({record.name}) is unavailable: {record.message} The task may or "
-            "may not have been executed on the actor."
-        )
-        return ActorUnavailableError(text, actor)
-    if record.kind == "cancelled":
-        error = TaskCancelledError(record.task.hex() or None, _sentence(record.message))
-        return _ran(record, record.text, error).as_instanceof_cause() if record.text else error
-    if record.kind == "timeout":
-        late = GetTimeoutError(_sentence(record.message))
-        return _ran(record, record.text, late).as_instanceof_cause() if record.text else late
-    if record.kind == "crashed":
-        return WorkerCrashedError(_sentence(record.message))
-    if record.kind == "setup":
-        return RuntimeEnvSetupError(_sentence(record.message))
-    if record.kind == "unschedulable":
-        if record.actor:
-            return ActorUnschedulableError(f"The actor is not schedulable: {record.message}")
-        return TaskUnschedulableError(f"The task is not schedulable: {record.message}")
-    if record.kind == "no_group":
-        return TaskPlacementGroupRemoved(_sentence(record.message))
-    if record.kind == "full":
-        return ObjectStoreFullError(_sentence(record.message))
-    if record.kind == "disk":
-        return OutOfDiskError(_sentence(record.message))
-    return ObjectLostError(_sentence(record.message))
-
-
-def _task_error(record: ErrorRecord) -> RayTaskError:
-    cause: BaseException
-    if record.cause:
-        try:
-            cause = deserialize(record.cause)
-        except Exception as error:
-            cause = RayError(
-                f"The original cause of the RayTaskError ({record.cause_repr}) isn't "
-                f"serializable: {error}"
-            )
-    else:
-        cause = RayError(
-            f"The original cause of the RayTaskError ({record.cause_repr}) isn't serializable."
-        )
-    if isinstance(cause, RayTaskError):  # it came out of a `get` in the task
-        cause = cause.cause
-    text = record.text.removeprefix("Traceback (most recent call last):\n")
-    return _ran(record, text, cause)
-
-
-def _ran(record: ErrorRecord, text: str, cause: BaseException) -> RayTaskError:
-    """The error of a task that had begun to run."""
-    error = RayTaskError(
-        record.name, named_cells(text), cause, "", record.pid, "127.0.0.1", record.actor_repr,
-        record.actor.hex() or None, record.via,
-    )  # fmt: skip
-    error._trace = record.trace
-    return error
-
-
-def named_cells(text: str) -> str:
-    """A traceback's text with the cells' files as people know them: `Cell In[3], line 2`."""
-    find = cell_file
-    if find is None or 'File "' not in text:
-        return text
-
-    def place(found: re.Match[str]) -> str:
-        name = find(found[1])
-        return found[0] if name is None else f"Cell {name}, line {found[2]}"
-
-    return _PLACE.sub(place, text)
-
-
-def tell_of_others(error: BaseException, failed: Iterable[bytes], asked: int) -> None:
-    """Add to an error's text how many more failed of what was asked for together, and with what."""
-    records = [msgspec.msgpack.decode(data, type=ErrorRecord) for data in failed]
-    kinds = Counter((r.name, r.cause_repr.partition(":")[0] or _error_kind(r)) for r in records)
-    if len(records) < 2:
-        return
-    rest = sum(n for _, n in kinds.most_common()[4:])
-    parts = [f"{n:,} of {name} ({kind})" for (name, kind), n in kinds.most_common(4)]
-    parts += [f"{rest:,} others"] if rest else []
-    text = f"{len(records):,} of the {asked:,} tasks have failed so far: {', '.join(parts)}"
-    if isinstance(error, RayTaskError):
-        error._others = text
-    elif error.args:
-        error.args = (f"{error.args[0]}\n{text}", *error.args[1:])
-
-
-def _error_kind(record: ErrorRecord) -> str:
-    return record.kind.replace("_", " ")
-
-
-def _obituary(record: ErrorRecord) -> str:
-    lines = [f"class_name: {record.name}", f"actor_id: {record.actor.hex()}"]
-    if record.pid:
-        lines.append(f"pid: {record.pid}")
-    about = "".join(f"\n\t{line}" for line in lines)
-    return f"{ActorDiedError.base_error_msg}{about}\n{_sentence(record.message)}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -13,6 +13,7 @@ from typing import Any
 from raykernel import exceptions
 from raykernel.generators import ObjectRefGenerator
 from raykernel.lifetime import connected
+from raykernel.raised import from_record, tell_of_others
 from raykernel.refs import ObjectRef, counted
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
@@ -39,7 +40,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
             value = _fetch(client, [object_refs._id], timeout)[0]
         if value.error:
             del object_refs
-            raise exceptions.from_record(value.data) from None
+            raise from_record(value.data) from None
         return _load(client, value, timeout)
     if isinstance(object_refs, ObjectRefGenerator):
         raise ValueError(
@@ -68,7 +69,7 @@ def get(object_refs: Any, *, timeout: float | None = None) -> Any:
         del object_refs, ref  # a traceback is kept for long, and is to keep no object alive
         raise
     if values and values[-1].error:
-        error = exceptions.from_record(values[-1].data)
+        error = from_record(values[-1].data)
         _tell_of_others(client, object_refs, error)
         del object_refs, ref
         raise error from None
@@ -93,7 +94,7 @@ def _tell_of_others(client: Connection, refs: list[Any], error: BaseException) -
         return
     tasks = {ref._id[:24]: client.peek(ref._id) for ref in refs[:_COUNTED]}
     failed = [value.data for value in tasks.values() if value is not None and value.error]
-    exceptions.tell_of_others(error, failed, len(tasks))
+    tell_of_others(error, failed, len(tasks))
 
 
 def _fetch(client: Connection, ids: list[bytes], timeout: float | None) -> list[m.Value]:

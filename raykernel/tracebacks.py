@@ -24,7 +24,7 @@ from typing import Any
 import ipykernel
 import IPython
 
-from raykernel import exceptions, frames
+from raykernel import error_words, exceptions, frames
 from raykernel.cells import CellTracker
 from raykernel.frames import Place, Remote
 from raykernel.runtime import context, traces
@@ -45,10 +45,10 @@ _MACHINERY = tuple(
 def install(shell: Any, cells: CellTracker) -> Callable[[], None]:
     """Show errors in this shell from now on. Returns the way back."""
     shown = Tracebacks(shell, cells)
-    exceptions.renderer, exceptions.cell_file = shown.render, shown.cell_file
+    exceptions.renderer, error_words.cell_file = shown.render, shown.cell_file
 
     def remove() -> None:
-        exceptions.renderer = exceptions.cell_file = None
+        exceptions.renderer = error_words.cell_file = None
 
     return remove
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from raykernel.exceptions import from_record
+from raykernel.raised import from_record
 
 from . import files
 from . import messages as m

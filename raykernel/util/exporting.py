@@ -12,7 +12,8 @@ from typing import Any
 import cloudpickle
 
 import raykernel as ray
-from raykernel import api, exceptions
+from raykernel import api
+from raykernel.raised import from_record
 from raykernel.refs import ObjectRef
 from raykernel.runtime.arrowfile import pieces
 from raykernel.runtime.serialize import ARROW_MAGIC, Buffer, deserialize
@@ -47,7 +48,7 @@ def _raw(ref: ObjectRef[Any]) -> Buffer:
     client = api.connected().client
     (value,) = client.get([api.counted(client, ref)._id], None)
     if value.error:
-        raise exceptions.from_record(value.data) from None
+        raise from_record(value.data) from None
     raw: Buffer = client.raw(value)
     return raw
 

@@ -31,7 +31,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.messages*",
     ),
     "rules": (
+        "raykernel.error_words",
         "raykernel.exceptions",
+        "raykernel.raised",
         "raykernel.runtime.actors",
         "raykernel.runtime.allocator",
         "raykernel.runtime.arrowfile",
