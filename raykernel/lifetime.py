@@ -17,7 +17,7 @@ from typing import Any
 from raykernel import options as opts
 from raykernel import plain_output, sessions
 from raykernel.runtime import context, session
-from raykernel.runtime.engines import local
+from raykernel.runtime.engines import launch
 from raykernel.runtime.engines.base import ApiEngine, Engine
 from raykernel.runtime_env import canonical
 
@@ -153,7 +153,7 @@ def init(
     if engine is None:
         try:
             engine = sessions.start(total, int(capacity), asked, namespace or "", variables)
-        except (local.StartFailed, session.SessionError, OSError) as error:
+        except (launch.StartFailed, session.SessionError, OSError) as error:
             raise RuntimeError(f"could not start a session: {error}") from None
     elif variables:  # its workers have others: a task brings its own
         environment, variables = {**environment, "env_vars": variables}, {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from raykernel.runtime import attach, context, session
 from raykernel.runtime.attach import Build
-from raykernel.runtime.engines import local
+from raykernel.runtime.engines import launch, local
 from raykernel.runtime.session import Home, SessionError, SessionInfo
 
 logger = logging.getLogger("raykernel")
@@ -29,7 +29,7 @@ def start(
     home, ttl = _home()
     if asked["session_ttl"] is not None:
         ttl = float(asked["session_ttl"])
-    engine = local.start(
+    engine = launch.start(
         total, capacity, name=asked["name"] or "", namespace=namespace or os.urandom(8).hex(),
         env=variables, ttl=ttl, home=home, version=_version(), spills=_spills(asked),
         spill_directory=asked["object_spilling_directory"],
@@ -72,7 +72,7 @@ def connect(
                 f"{why} They can't read each other's functions: connect from the same versions, "
                 f"or end it with `raykernel stop {info.name}` and start another"
             )
-        engine = local.join(info, namespace, owner=False)
+        engine = launch.join(info, namespace, owner=False)
     except SessionError as error:
         raise ConnectionError(f"init(address={address!r}): {error}") from None
     why = attach.mismatch(info, Build.mine(_version()), same_environment=True)
@@ -96,7 +96,7 @@ def _come_back(asked: Mapping[str, Any], namespace: str) -> local.LocalEngine | 
         )  # fmt: skip
         return None
     try:
-        engine = local.join(info, namespace, owner=True)
+        engine = launch.join(info, namespace, owner=True)
     except SessionError:
         return None
     _tell_of_differences(engine, asked)

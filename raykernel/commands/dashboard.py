@@ -13,7 +13,7 @@ from tornado.netutil import bind_sockets
 from raykernel.commands import CommandError
 from raykernel.dashboard.server import application
 from raykernel.runtime import session
-from raykernel.runtime.engines import local
+from raykernel.runtime.engines import launch, local
 from raykernel.runtime.session import SessionError, SessionInfo
 
 
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until interrupted, or until the session has ended."""
     info = _chosen(options.session)
     try:
-        engine = local.watch(info)
+        engine = launch.watch(info)
     except SessionError as error:
         raise CommandError(str(error)) from None
     token = secrets.token_urlsafe(24)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raykernel.commands import CommandError
 from raykernel.runtime import session
-from raykernel.runtime.engines import local
+from raykernel.runtime.engines import launch
 from raykernel.runtime.session import SessionError, SessionInfo
 
 SECONDS_TO_END = 10
@@ -60,7 +60,7 @@ def stop(name: str | None, *, everything: bool) -> int:
     found = _sessions()
     for wanted in [name] if name is not None else _chosen(found, everything):
         try:
-            ran = local.stop_session(wanted)
+            ran = launch.stop_session(wanted)
             gone = session.await_end(session.root() / wanted, SECONDS_TO_END)
         except SessionError as error:
             raise CommandError(str(error)) from None

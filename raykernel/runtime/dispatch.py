@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from . import resources
-from .capping import Cap
 from .groups import Group, GroupSpace, GroupTable, Space
 from .instructions import Instruction, Send, SignalWorker, StartWorker
 from .messages import CREATION, Exit, Recall, RunTask, Value
 from .records import Lease, Task, TaskEvent, TaskState, Worker
+from .shapes import Shape
 
 POKE = 23  # SIGURG on Linux: ignored by default, so that it can't hurt a bystander
 
@@ -30,28 +30,6 @@ BURST = 0.002
 DEPTH = 64
 STALL = 0.02
 IDLE_LIMIT = 2.0
-
-
-class Shape:
-    """The queue of the ready tasks that need the same."""
-
-    __slots__ = ("amounts", "cap", "env", "gpus", "key", "leases", "queue", "resources", "space")
-
-    def __init__(self, key: str, needs: str, env: str, space: Space, cpus: int) -> None:
-        self.key = key
-        self.resources = needs
-        self.amounts = resources.decode(needs)
-        self.gpus = self.amounts.get("GPU", 0)
-        self.env = env
-        self.space = space
-        self.queue: deque[Task] = deque()
-        self.leases: dict[Worker, None] = {}
-        cpu = self.amounts.get("CPU", 0)
-        self.cap = Cap(max(1, cpus // cpu) if cpu else None)
-
-    def tasks(self) -> list[Task]:
-        """The ready ones, in no order."""
-        return [t for t in (*self.queue, *self.cap.tasks()) if t.state is TaskState.READY]
 
 
 class Dispatcher:

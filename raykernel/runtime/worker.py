@@ -32,7 +32,8 @@ from .listening import Listener
 from .reloading import reload_modules
 from .settings import Settings
 from .share import Share
-from .taskio import Outbox, TaskStream, line_buffer_c
+from .taskio import Outbox
+from .taskstream import TaskStream, line_buffer_c
 
 _FLUSH = 0.001  # results wait for company at most this long
 _LAST_WORDS = 30.0  # seconds for `__ray_shutdown__` and exit handlers

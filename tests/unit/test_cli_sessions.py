@@ -6,7 +6,7 @@ import pytest
 
 from raykernel import cli
 from raykernel.runtime import session
-from raykernel.runtime.engines import local
+from raykernel.runtime.engines import launch
 from raykernel.runtime.session import Home, SessionError, SessionInfo
 
 
@@ -18,7 +18,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return name != "dead"
 
-    monkeypatch.setattr(local, "stop_session", stop_session)
+    monkeypatch.setattr(launch, "stop_session", stop_session)
     monkeypatch.setattr(session, "await_end", lambda folder, seconds: True)
     return names
 
@@ -109,6 +109,6 @@ def test_what_the_session_folder_says_is_passed_on(
         raise SessionError(f"no session named {name!r}")
 
     play(monkeypatch)
-    monkeypatch.setattr(local, "stop_session", unknown)
+    monkeypatch.setattr(launch, "stop_session", unknown)
     assert cli.main(["stop", "ghost"]) == 1
     assert "no session named 'ghost'" in capsys.readouterr().err

@@ -63,6 +63,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.resources",
         "raykernel.runtime.scheduler",
         "raykernel.runtime.serialize",
+        "raykernel.runtime.shapes",
         "raykernel.runtime.spill",
         "raykernel.runtime.store",
         "raykernel.runtime.streams",
@@ -140,6 +141,7 @@ SANS_IO = (
     "raykernel.runtime.reports",
     "raykernel.runtime.resources",
     "raykernel.runtime.scheduler",
+    "raykernel.runtime.shapes",
     "raykernel.runtime.spill",
     "raykernel.runtime.store",
     "raykernel.runtime.streams",
@@ -155,6 +157,8 @@ NOTEBOOK_LIBRARIES = {"IPython", "ipykernel", "ipywidgets", "anywidget", "traitl
 
 #: `%load_ext raykernel` enters at the package and goes on to the magics.
 EXTENSION = ("raykernel", "raykernel.magics")
+
+LONGEST = 450
 
 COMMANDS = ("raykernel.bench", "raykernel.commands", "raykernel.demo")
 
@@ -244,6 +248,13 @@ def test_imports_point_downwards() -> None:
             and not (found[:2] == EXTENSION and found.lazy)
         ]
     )
+
+
+def test_no_module_outgrows_its_reason() -> None:
+    """About 150 lines are comfortable. One that needs twice that has a second reason to exist,
+    which wants a module of its own."""
+    lines = {name: path.read_text(encoding="utf-8").count("\n") for name, path in modules().items()}
+    assert {name: n for name, n in lines.items() if n > LONGEST} == {}
 
 
 def test_the_runtime_knows_no_notebook() -> None:
