@@ -206,7 +206,7 @@ def _what(target: Any, pins: Pins) -> str:
     kind = type(target).__name__
     size = sum(pins.blocks.values())
     if size:
-        from raykernel.status import size as in_words
+        from raykernel.amounts import size as in_words
 
         return f"{kind} with {in_words(size)} of the object store"
     if isinstance(target, ObjectRefGenerator):

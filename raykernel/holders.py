@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from raykernel.amounts import size as in_words
 from raykernel.cells import CellTracker
 from raykernel.pins import pins_of
 from raykernel.runtime.engines.base import Engine
-from raykernel.status import size as in_words
 
 _NAMES = 4  # of one object's holders
 

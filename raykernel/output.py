@@ -22,6 +22,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raykernel.cells import Cell, CellTracker
+from raykernel.widgets.comm import open_free
 from raykernel.widgets.text import line, still_bundle
 from raykernel.widgets.work import Snapshot
 
@@ -131,31 +132,8 @@ class KernelPublisher:
             self._kept.popleft().close()
 
     def open_comm(self, **options: Any) -> Any:
-        """A comm whose messages belong to no request: a front end finds it by its id.
-
-        ipykernel's own looks a request up in the calling thread's context, which is another
-        cell's on its own IO threads and, in ipykernel 7.0, an error on ours. And nbclient would
-        write the state of each widget that a cell's messages describe into the notebook.
-        """
-        from ipykernel.comm.comm import BaseComm
-
-        publish = self
-
-        class FreeComm(BaseComm):
-            kernel = publish.kernel  # ipywidgets sends nothing where this is None
-
-            def publish_msg(
-                self,
-                msg_type: str,
-                data: Any = None,
-                metadata: Any = None,
-                buffers: Any = None,
-                **keys: Any,
-            ) -> None:
-                content = {"data": data or {}, "comm_id": self.comm_id, **keys}
-                publish.send(None, msg_type, content, self.topic, metadata or {}, buffers)
-
-        return FreeComm(**options)  # type: ignore[no-untyped-call]  # ipykernel leaves it so
+        """A comm that belongs to no cell (see widgets/comm.py)."""
+        return open_free(self.kernel, **options)
 
 
 class WidgetProgress:

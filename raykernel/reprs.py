@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from raykernel.amounts import size as in_words
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
-from raykernel.status import size as in_words
 
 if TYPE_CHECKING:
     from raykernel.actor import ActorClass, ActorHandle

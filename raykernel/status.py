@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from raykernel.amounts import size
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.events import LIVE, STATES
 
@@ -82,12 +83,3 @@ def _actors(actors: list[dict[str, Any]]) -> str:
 
 def _count(value: float, noun: str) -> str:
     return f"{value:g} {noun}" + ("" if value == 1 else "s")
-
-
-def size(value: float) -> str:
-    """As in "512 KiB" and "1.5 GiB"."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

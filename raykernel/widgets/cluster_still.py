@@ -5,7 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .still import frame, headline, legend, marks, size
+from raykernel.amounts import size
+
+from .still import frame, headline, legend, marks
 from .style import LINE, LOOKS, TEXT
 
 if TYPE_CHECKING:

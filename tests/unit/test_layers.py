@@ -77,6 +77,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.actor",
         "raykernel.actor_handle",
         "raykernel.actor_methods",
+        "raykernel.amounts",
         "raykernel.api",
         "raykernel.awaiting",
         "raykernel.barlines",
@@ -289,7 +290,10 @@ def test_the_head_unpickles_nothing() -> None:
 
 
 def test_widgets_read_the_event_feed_alone() -> None:
-    feed = ("raykernel.runtime.events", "raykernel.runtime.messages", "raykernel.widgets")
+    feed = (
+        *("raykernel.runtime.events", "raykernel.runtime.messages", "raykernel.widgets"),
+        "raykernel.amounts",
+    )
     complain(
         [
             found

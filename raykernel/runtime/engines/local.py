@@ -16,7 +16,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.session import SessionInfo
 
 STOP_TIMEOUT = 5.0
+S = TypeVar("S")
 
 
 class LocalEngine:
@@ -95,26 +96,21 @@ class LocalEngine:
         return end
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
-        with self._lock:
-            self._keys += 1
-            key = self._keys
-            self._logs[key] = sink
-
-        def end() -> None:
-            with self._lock:
-                self._logs.pop(key, None)
-
-        return end
+        return self._add(self._logs, sink)
 
     def on_bars(self, sink: BarSink) -> Callable[[], None]:
+        return self._add(self._bars, sink)
+
+    def _add(self, sinks: dict[int, S], sink: S) -> Callable[[], None]:
+        """One more of these sinks. Returns the function that takes it away."""
         with self._lock:
             self._keys += 1
             key = self._keys
-            self._bars[key] = sink
+            sinks[key] = sink
 
         def end() -> None:
             with self._lock:
-                self._bars.pop(key, None)
+                sinks.pop(key, None)
 
         return end
 
