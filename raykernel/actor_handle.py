@@ -24,7 +24,7 @@ from raykernel.remote import make_refs, result_ids
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
 from raykernel.runtime.connection import Connection
-from raykernel.runtime.ids import handle_id, return_id
+from raykernel.runtime.ids import FIRST_RETURN, handle_id, return_id
 from raykernel.runtime.serialize import note_ref
 
 
@@ -165,7 +165,7 @@ class ActorMethod:
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if returns == 1:
-            result = task + b"\1\0\0\0"
+            result = task + FIRST_RETURN
             refs: Any = ObjectRef(result, client)
             results: Sequence[bytes] = (result,)
         else:

@@ -16,7 +16,7 @@ from raykernel.refs import ObjectRef
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
 from raykernel.runtime.connection import Connection
-from raykernel.runtime.ids import return_id
+from raykernel.runtime.ids import FIRST_RETURN, return_id
 
 
 class Prepared:
@@ -114,7 +114,7 @@ class RemoteFunction:
         task = client.ids.task()
         # the refs come first: an interruption in between then drops them, and nothing is held
         if how.returns == 1:
-            result = task + b"\1\0\0\0"
+            result = task + FIRST_RETURN
             refs: Any = ObjectRef(result, client)
             results: Sequence[bytes] = (result,)
         else:

@@ -22,7 +22,7 @@ from . import context, failures
 from . import messages as m
 from .connection import Connection, RequestFailed
 from .context import Running
-from .ids import item_id, return_id
+from .ids import FIRST_RETURN, item_id, return_id
 from .serialize import deserialize, serialize
 from .store import error_value
 
@@ -136,7 +136,7 @@ def results(client: Connection, running: Running, value: Any) -> list[m.Value]:
             return []
         if type(value) is GeneratorType:
             return _drawn(client, spec, value)
-        return [client.make_value(spec.id + b"\1\0\0\0", serialize(value))]
+        return [client.make_value(spec.id + FIRST_RETURN, serialize(value))]
     if count == 0:
         return []
     if type(value) is Parts:

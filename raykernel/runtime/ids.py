@@ -54,7 +54,7 @@ def item_id(task: bytes, position: int) -> bytes:
 
     Index 1 is the stream's end: an object that holds the number of items.
     """
-    return (task) + (position + 2).to_bytes(4, "little")
+    return task + (position + 2).to_bytes(4, "little")
 
 
 def handle_id(actor: bytes) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 
 from . import messages as m
 from .capacity import no_group, unschedulable
-from .ids import return_id
+from .ids import FIRST_RETURN, return_id
 from .instructions import Send
 from .records import Client, Task, TaskEvent, TaskState, Worker
 
@@ -41,7 +41,7 @@ class Submission:
         if spec.kind == m.CREATION:
             core.actors.create(client, task)
         elif spec.returns == 1:
-            store.create(spec.id + b"\1\0\0\0", task, client).waiters = [client]
+            store.create(spec.id + FIRST_RETURN, task, client).waiters = [client]
         else:
             for i in range(1, (spec.returns if spec.returns >= 0 else 1) + 1):
                 store.create(return_id(spec.id, i), task, client).waiters = [client]
