@@ -1,7 +1,7 @@
 """The seam between the API and whatever carries its messages: a process's one connection.
 
 The API layer (refs, handles, generators, remote functions) and the running of tasks speak in the
-words of messages.py and hold nothing but a `Connection`. `Client` (client.py) carries them to the
+words of `messages` and hold nothing but a `Connection`. `Client` (client.py) carries them to the
 head of a session on this machine; another engine brings a class of its own with these methods and
 has all of the API work with it, in drivers and inside tasks.
 

@@ -1,6 +1,6 @@
 """What the head remembers: tasks, objects, actors, workers and the processes connected to it.
 
-Plain data with slots; the rules live in objects.py, dispatch.py, actors.py and scheduler.py. A
+Plain data with slots; the rules live in store.py, dispatch.py, actors.py and endings.py. A
 `Task` outlives its end as the record the views ask for, stripped of its arguments.
 """
 
