@@ -30,11 +30,17 @@ class Endings:
 
     def __init__(self, core: Scheduler) -> None:
         self._core = core
+        # what every end touches, without a detour
+        self._clock = core.clock
+        self._tasks = core.tasks
+        self._store = core.store
+        self._dispatcher = core.dispatcher
+        self._feed = core.feed
 
     def finished(self, worker: Worker, message: m.TaskFinished) -> None:
         """A worker tells how a task ended."""
         core = self._core
-        task = core.tasks.get(message.task)
+        task = self._tasks.get(message.task)
         if task is None or task.worker is not worker or message.task not in worker.inflight:
             self.abandon(worker, message.values)
             return
@@ -43,11 +49,11 @@ class Endings:
             task.called = message.called
             task.returned = message.ended
             if task.spec.kind == m.TASK:
-                core.dispatcher.took(task, message.ended - message.started)
+                self._dispatcher.took(task, message.ended - message.started)
         status = message.status
         if status == "error" and message.retryable and task.retries and not task.cancelled:
             self.abandon(worker, message.values[1:])
-            core.dispatcher.finished(worker, task)
+            self._dispatcher.finished(worker, task)
             self.use_retry(task)
             if task.spec.kind == m.CALL:
                 core.actors.retry_call(task)
@@ -146,10 +152,10 @@ class Endings:
     ) -> None:
         """A task's last act: values settle, arguments are let go, the worker moves on."""
         core = self._core
-        spec, store = task.spec, core.store
+        spec, store, tasks = task.spec, self._store, self._tasks
         task.move(event)
-        task.ended = core.clock()
-        del core.tasks[spec.id]
+        task.ended = self._clock()
+        del tasks[spec.id]
         if core.deadlines:
             core.deadlines.pop(spec.id, None)
         if spec.kind == m.CREATION and event is TaskEvent.SUCCEEDED:
@@ -170,7 +176,7 @@ class Endings:
                 core.lineage.ended(task, values)
             self.let_go(task)
         if spec.parent:
-            parent = core.tasks.get(spec.parent)
+            parent = tasks.get(spec.parent)
             if parent is not None and parent.children is not None:
                 parent.children.discard(spec.id)
         worker = task.worker
@@ -181,18 +187,17 @@ class Endings:
         task.children = None
         if core.bars.open and spec.kind == m.TASK:  # an actor may go on with its bars
             core.bars.task_ended(spec.id.hex())
-        core.feed.end(task)
+        self._feed.end(task)
 
     def _leave_worker(self, task: Task, worker: Worker) -> None:
-        core = self._core
-        core.dispatcher.finished(worker, task)
+        self._dispatcher.finished(worker, task)
         actor = worker.actor
         if actor is not None and (actor.lines or actor.ending):
-            core.actors.call_done(actor)
+            self._core.actors.call_done(actor)
 
     def let_go(self, task: Task) -> None:
         """Drop the references a task held through its arguments."""
-        spec, store = task.spec, self._core.store
+        spec, store = task.spec, self._store
         for dep in spec.deps:
             store.decref(dep)
         for inner in spec.contained:
@@ -206,7 +211,7 @@ class Endings:
             task.retries -= 1
         task.move(TaskEvent.RETRIED)
         task.worker = None
-        self._core.feed.note(task)
+        self._feed.note(task)
 
     def requeue(self, task: Task) -> None:
         """A task came back, unstarted or for another try: it is first in its queue, unless
@@ -217,16 +222,15 @@ class Endings:
         elif core.capacity.group_gone(task.spec):
             self.fail(task, no_group(task))
         elif not core.lineage.holds_up(task):
-            core.dispatcher.push(task, front=True)
+            self._dispatcher.push(task, front=True)
 
     def abandon(self, client: Client, values: list[m.Value]) -> None:
         """Nobody gets these values: give their memory back."""
-        core = self._core
         for value in values:
             if value.offset >= 0:
-                core.store.abandon(client, value.offset, "")
+                self._store.abandon(client, value.offset, "")
             elif value.offset == m.ON_DISK:
-                core.store.abandon(client, m.ON_DISK, file_of(value))
+                self._store.abandon(client, m.ON_DISK, file_of(value))
 
     def _count_calls(self, worker: Worker, spec: m.TaskSpec) -> None:
         """`max_calls`: the worker leaves after so many calls of one function."""
@@ -235,7 +239,7 @@ class Endings:
         served = worker.served.get(spec.function, 0) + 1
         worker.served[spec.function] = served
         if served >= spec.extra.max_calls and worker.actor is None:
-            core.dispatcher.retire(worker)
+            self._dispatcher.retire(worker)
             core.out.append(Send(worker.id, m.Exit("max_calls")))
 
     def crashed(self, worker: Worker, tasks: list[Task], reason: str) -> None:

@@ -87,8 +87,6 @@ class Scheduler:
         self.background: set[str] = set()  # cells whose work nobody's leaving ends
         self.life = Life(ttl)
         self.peers = Peers(self, prestart)
-        self.submission = Submission(self)
-        self.endings = Endings(self)
         self.cancellation = Cancellation(self)
         self.capacity = Capacity(self)
         self.reports = Reports(self)
@@ -96,9 +94,11 @@ class Scheduler:
         self.bars = BarTable(self.reports.tell_bars)
         self.lineage = Lineage(self)
         self.store = ObjectTable(
-            Allocator(welcome.capacity, keep_warm), self.out, self.submission.settled,
-            self.unheld.append, self.lineage.large_gone,
+            Allocator(welcome.capacity, keep_warm), self.out, self.unheld.append,
+            self.lineage.large_gone,
         )  # fmt: skip
+        self.submission = Submission(self)
+        self.store.settled = self.submission.settled
         self.room = Room(self, bool(welcome.spill))
         units = {name: resources.to_units(n) for name, n in total.items()}
         self.pool = resources.Pool(units)
@@ -107,6 +107,7 @@ class Scheduler:
             self.submission.code, self.submission.dispatched,
         )  # fmt: skip
         self.dispatcher.spare = prestart > 0
+        self.endings = Endings(self)
         self.actors = ActorTable(self, self.out)
         self.streams = Streams(self)
         self.named = NamedObjects(self.store)

@@ -40,7 +40,6 @@ class ObjectTable:
         self,
         allocator: Allocator,
         out: list[Instruction],
-        settled: Settled,
         handles_gone: Callable[[bytes], None],
         large_gone: Callable[[bytes], None],
     ) -> None:
@@ -48,7 +47,7 @@ class ObjectTable:
         self.blocks = Blocks(allocator, out)
         self.full_outboxes: set[Client] = set()
         self._out = out
-        self._settled = settled  # a task's argument got its value
+        self.settled: Settled  # the scheduler's: an argument of a task got its value
         self._handles_gone = handles_gone  # the last handle of this actor is gone
         self._large_gone = large_gone  # a value that was not inline is gone with its object
         self.disk: dict[str, int] = {}  # sizes of the files that hold an object
@@ -157,7 +156,7 @@ class ObjectTable:
         dependents, entry.dependents = entry.dependents, None
         if dependents:
             for task in dependents:
-                self._settled(task, value)
+                self.settled(task, value)
 
     def want(self, client: Client, ids: Iterable[bytes], look: bool = True) -> None:
         for object_id in ids:

@@ -32,14 +32,19 @@ class Submission:
         self.functions: dict[bytes, m.RegisterFunction] = {}
         self.registrants: dict[bytes, set[bytes]] = {}  # who made which of them known
         self._core = core
+        # what every submission touches, without a detour
+        self._clock = core.clock
+        self._tasks = core.tasks
+        self._store = core.store
+        self._feed = core.feed
+        self._looked_at = core.capacity.looked_at
 
     def submit(self, client: Client, spec: m.TaskSpec) -> None:
         """A process submitted a task: it holds the results from here on."""
-        core = self._core
-        task = Task(spec, client.id, core.clock())
-        store = core.store
+        task = Task(spec, client.id, self._clock())
+        store = self._store
         if spec.kind == m.CREATION:
-            core.actors.create(client, task)
+            self._core.actors.create(client, task)
         elif spec.returns == 1:
             store.create(spec.id + FIRST_RETURN, task, client).waiters = [client]
         else:
@@ -49,9 +54,8 @@ class Submission:
 
     def admit(self, task: Task) -> None:
         """Hold a task's arguments, and queue it if they are all there."""
-        core = self._core
-        spec, store = task.spec, core.store
-        core.tasks[spec.id] = task
+        spec, store = task.spec, self._store
+        self._tasks[spec.id] = task
         failed: m.Value | None = None
         for dep in spec.deps:
             entry = store.incref(dep)
@@ -66,18 +70,18 @@ class Submission:
         for inner in spec.contained:
             store.incref(inner)
         if spec.parent:
-            parent = core.tasks.get(spec.parent)
+            parent = self._tasks.get(spec.parent)
             if parent is not None:
                 task.depth = parent.depth + 1
                 if parent.children is None:
                     parent.children = set()
                 parent.children.add(spec.id)
-        if core.feed.watchers:
-            core.feed.note(task)
+        if self._feed.watchers:
+            self._feed.note(task)
         if failed is not None:
-            core.failing.append((task, self._inherited(task, failed)))
+            self._core.failing.append((task, self._inherited(task, failed)))
         elif spec.kind == m.CALL:
-            core.actors.call(task)
+            self._core.actors.call(task)
         elif task.missing == 0:
             self._queue(task)
 
@@ -92,23 +96,22 @@ class Submission:
         elif spec.extra is not None and spec.extra.node and not core.capacity.fits_node(spec):
             core.failing.append((task, unschedulable(task)))
             return
-        elif spec.resources not in core.capacity.looked_at:
+        elif spec.resources not in self._looked_at:
             core.capacity.check_feasible(spec)
         core.dispatcher.push(task)
 
     def settled(self, task: Task, value: m.Value) -> None:
         """An argument of `task` has its value."""
-        core = self._core
         if task.ended:
             return
         if value.error:  # it stays short of this argument, whatever else comes in this turn
-            core.failing.append((task, self._inherited(task, value)))
+            self._core.failing.append((task, self._inherited(task, value)))
             return
         task.missing -= 1
         if task.missing == 0 and task.state is TaskState.WAITING:
-            task.ready = core.clock()
+            task.ready = self._clock()
             if task.spec.kind == m.CALL:
-                core.actors.arguments_ready(task)
+                self._core.actors.arguments_ready(task)
             else:
                 self._queue(task)
 
@@ -123,16 +126,16 @@ class Submission:
 
     def arguments(self, task: Task, worker: Worker) -> list[m.Value]:
         """What a worker is sent with a task; memory among it is pinned for that worker."""
-        core = self._core
+        store = self._store
         values = []
         task.taken = 0
         pinned = []
         for dep in task.spec.deps:
-            value = core.store.objects[dep].value
+            value = store.objects[dep].value
             assert value is not None
             task.taken += value.size or len(value.data)
             if value.offset != m.INLINE:
-                core.store.use(worker, value)
+                store.use(worker, value)
                 if value.offset >= 0:
                     pinned.append(value.offset)
             values.append(value)
@@ -142,7 +145,7 @@ class Submission:
     def unpin_arguments(self, task: Task, worker: Worker) -> None:
         """The worker never looked at what it was sent with this task."""
         for offset in task.sent:
-            self._core.store.blocks.unpin(worker, offset)
+            self._store.blocks.unpin(worker, offset)
         task.sent = ()
 
     def register(self, client: Client, message: m.RegisterFunction) -> None:
@@ -151,7 +154,7 @@ class Submission:
         if message.key not in self.functions:
             self.functions[message.key] = message
             for inner in message.contained:
-                self._core.store.incref(inner)
+                self._store.incref(inner)
 
     def code(self, key: bytes) -> bytes:
         """A function's bytes, for a worker that has not seen them."""
@@ -159,24 +162,23 @@ class Submission:
 
     def dispatched(self, task: Task, worker: Worker) -> None:
         """A task is on its way to a worker."""
-        core = self._core
         if task.spec.kind == m.CREATION:
-            actor = core.actors.actors[task.spec.actor]
+            actor = self._core.actors.actors[task.spec.actor]
             actor.worker = worker
             worker.actor = actor
         if task.consumed:  # by somebody who waits for what comes after the first try's items
             note = m.StreamConsumed(task.spec.id, task.consumed)
-            core.out.append(Send(worker.id, note))
+            self._core.out.append(Send(worker.id, note))
         extra = task.spec.extra
         if extra is not None and extra.timeout:
-            task.kill_at = core.clock() + extra.timeout
-            core.deadlines[task.spec.id] = task
-        if core.feed.watchers:
-            core.feed.note(task)
+            task.kill_at = self._clock() + extra.timeout
+            self._core.deadlines[task.spec.id] = task
+        if self._feed.watchers:
+            self._feed.note(task)
 
     def revive(self, task: Task) -> None:
         """Run an actor's creation again."""
         task.state = TaskState.READY
         task.ended = 0.0
         task.worker = None
-        self._core.tasks[task.spec.id] = task
+        self._tasks[task.spec.id] = task
