@@ -22,7 +22,7 @@ from . import messages as m
 from .connection import ConnectionLost, RequestFailed
 from .guard import Guard
 from .ids import IdFactory
-from .instances import Instances, Plus
+from .instances import Back, Instances, Plus
 from .looking import Looking
 from .serialize import Serialized, deserialize
 from .shm import FULL, Arena
@@ -107,6 +107,7 @@ class Client(Looking):
         else:
             with self.guard:  # an interruption must not leave an allocated block behind
                 self.post(m.PutObject(self.make_value(object_id, value, result)))
+                self._put_away.add(object_id)
         return object_id
 
     def make_value(self, object_id: bytes, value: Serialized, result: bool = True) -> m.Value:
@@ -169,7 +170,10 @@ class Client(Looking):
 
     def add_ref(self, object_id: bytes) -> None:
         """One more instance of a ref in this process."""
-        self._out.append(Plus(object_id))
+        known = not object_id.startswith(self.ids.prefix) or (
+            object_id in self._wanted or object_id in self._values or object_id in self._put_away
+        )
+        self._out.append(Plus(object_id) if known else Back(object_id))
 
     def drop_ref(self, object_id: bytes) -> None:
         """One instance less. Called by finalizers: appends and nothing else."""
@@ -182,7 +186,7 @@ class Client(Looking):
             held = self.query("held", int, object=object_id)
             if held < 0:
                 return False
-            self._out.append(Plus(object_id))
+            self.add_ref(object_id)
             self.flush()
             if held == 0:  # it stands for the first instance, which nobody counts
                 with self._send_lock:

@@ -36,6 +36,7 @@ class Looking(Waiting):
     ) -> None:
         super().__init__(path, guard, on_message)
         self._views: dict[bytes, memoryview] = {}  # guarded by the send lock
+        self._put_away: set[bytes] = set()  # large ones stored from here: kept here once looked at
         self._loading: set[bytes] = set()  # about to be looked at: not to be let go
 
     def load(self, value: m.Value, timeout: float | None = None) -> Any:
@@ -136,6 +137,8 @@ class Looking(Waiting):
         """This process has no ref to them any more. Returns the places to be unpinned: all but of
         what is still looked at, which its last view unpins. Under the send lock."""
         unpinned = []
+        if self._put_away:
+            self._put_away.difference_update(ids)
         for object_id in ids:
             value = self._values.pop(object_id, None)
             if value is not None and value.offset != m.INLINE:

@@ -50,8 +50,8 @@ class Waiting(Transport):
             if value.offset >= 0:
                 self._out.append((value.offset,))
             return
+        self._values[value.id] = value  # first: that there is a ref can be seen by either
         self._wanted.remove(value.id)
-        self._values[value.id] = value
         if value.error:
             self._errors += 1
         if self._callbacks:

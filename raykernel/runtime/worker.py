@@ -163,6 +163,7 @@ class Worker(Listener):
         spec = running.spec
         self.outbox.end(outcome.task, outcome.ended - outcome.started)
         self.client.queue(outcome)
+        running.keep = None  # the last task is remembered until there is another
         if spec.function:
             took = outcome.ended - outcome.started
             self._mean[spec.function] = took

@@ -284,6 +284,30 @@ def gone(ray: ModuleType, ref: Any) -> bool:
     return bool(row["references"] == 1)
 
 
+def test_a_ref_that_comes_back_to_its_maker_is_let_go_with_all_it_showed(
+    shared_session: ModuleType,
+) -> None:
+    ray = shared_session
+    before = store()["objects"]
+
+    def through_boxes(value: Any) -> None:
+        box = ray.put(value)
+        for _ in range(3):
+            box = ray.put([box])
+            store()  # the instance just dropped is known to be gone
+        for _ in range(3):
+            box = ray.get(box)[0]
+            store()
+        assert ray.get(box)[7] == 1.0
+        assert ray.get(box)[8] == 1.0
+
+    through_boxes(np.ones(100_000))
+    through_boxes(np.ones(10))
+    assert soon(lambda: store()["used"] == 0 and store()["objects"] == before)
+    client: Any = api.engine().client  # type: ignore[union-attr]
+    assert (len(client._values), len(client._put_away)) == (0, 0)
+
+
 class Carrier(Exception):
     """An exception with a ref in it."""
 
@@ -293,7 +317,8 @@ def test_a_ref_in_an_exception_keeps_its_object(shared_session: ModuleType) -> N
 
     @ray.remote
     def fail() -> None:
-        raise Carrier([ray.put(np.full(100_000, 5.0))])
+        refs = [ray.put(np.full(100_000, 5.0))]
+        raise Carrier(refs)
 
     @ray.remote
     def follow(value: Any) -> None:

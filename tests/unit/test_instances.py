@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raykernel.runtime import messages as m
-from raykernel.runtime.instances import Instances, Plus
+from raykernel.runtime.instances import Back, Instances, Plus
 
 MINE, THEIRS = b"mine-1", b"theirs-1"
 
@@ -26,6 +26,18 @@ def test_of_an_object_made_here_the_first_instance_counts_besides() -> None:
     instances = Instances(b"mine", set())
     assert not instances.fold([Plus(MINE), MINE]).gone
     assert list(instances.fold([MINE]).gone) == [MINE]
+
+
+def test_what_comes_back_here_is_gone_with_its_last_instance() -> None:
+    instances = Instances(b"mine", set())
+    assert list(instances.fold([MINE]).gone) == [MINE]
+    assert not instances.fold([Back(MINE), Plus(MINE), MINE]).gone
+    assert list(instances.fold([MINE]).gone) == [MINE]
+    instances.fold([Back(MINE)])
+    folded = instances.fold([MINE, Back(MINE), MINE])
+    assert list(folded.gone) == [MINE]
+    assert folded.messages == [m.Release([MINE]), m.AddRef([MINE]), m.Release([MINE])]
+    assert not instances.fold([Plus(MINE), MINE]).gone  # made here again: the first counts besides
 
 
 def test_an_instance_found_again_stands_for_the_first() -> None:
