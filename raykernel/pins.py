@@ -37,6 +37,7 @@ class Pins:
     blocks: dict[int, int] = field(default_factory=dict)
     actors: set[bytes] = field(default_factory=set)
     streams: set[bytes] = field(default_factory=set)
+    looked: int = 0  # how many values were looked at
 
     def __bool__(self) -> bool:
         return bool(self.refs or self.blocks or self.actors or self.streams)
@@ -53,6 +54,7 @@ def pins_of(value: Any, client: Connection, budget: int = BUDGET) -> Pins:
         if issubclass(type(item), _PLAIN) or id(item) in seen:
             continue
         budget -= 1
+        found.looked += 1
         seen.add(id(item))
         left.extend(_look(item, client, found))
     return found

@@ -5,9 +5,11 @@
 
 import cluster from "./cluster.js";
 import graph from "./graph.js";
+import logs from "./logs.js";
+import memory from "./memory.js";
 import timeline from "./timeline.js";
 
-const MODULES = { cluster, graph, timeline };
+const MODULES = { cluster, graph, logs, memory, timeline };
 const AGAIN = 1000; // ms
 
 class PageModel {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -10,6 +11,7 @@ from IPython.core.error import UsageError
 from raykernel.magic_options import count, parser
 
 from .command import NO_SESSION, Command
+from .showing import in_notebook, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -24,7 +26,14 @@ def _bare(text: str) -> str:
 
 
 def _parser() -> Any:
-    made = parser("ray logs", "Print what tasks wrote, also what was too much for their cells.")
+    made = parser(
+        "ray logs",
+        "Show what tasks write, live, also what was too much for their cells. With any of the "
+        "options, or in a terminal, print what was written so far.",
+    )
+    made.add_argument(
+        "-f", "--follow", action="store_true", help="show it live, also with the other options"
+    )
     made.add_argument(
         "--task", type=_bare, metavar="ID|NAME",
         help="of one task, by its id (or its first or last digits), or of all of a name",
@@ -37,28 +46,52 @@ def _parser() -> Any:
     made.add_argument(
         "--grep", type=_bare, metavar="RE", help="only lines that a regular expression finds"
     )
-    made.add_argument(
-        "--tail", type=count, default=TAIL, metavar="N", help=f"how many lines (default: {TAIL})"
-    )
+    made.add_argument("--tail", type=count, metavar="N", help=f"how many lines (default: {TAIL})")
     return made
 
 
 def _logs(notebook: Notebook, args: Any) -> None:
     engine = notebook.api.engine()
+    filters, about = _filters(notebook, engine, args)
+    tail = TAIL if args.tail is None else args.tail
+    live = args.follow or (not filters and args.tail is None)
+    if live and in_notebook(notebook):
+        from raykernel.widgets.log_model import LogModel
+        from raykernel.widgets.logs import LogView
+
+        model = LogModel(filters, about, partial(_cell_name, notebook), tail)
+        show(notebook, lambda engine: LogView(engine, model))
+        return
     if engine is None:
         print(NO_SESSION)
         return
-    filters: dict[str, Any] = {"tail": args.tail}
+    if tail == 0:
+        return
+    lines = engine.query("logs", tail=tail, **filters)
+    if not lines:
+        print("No task output" + (" that fits." if filters else " yet."))
+    for line in lines:
+        label = f"{line.name} pid={line.pid}" if line.name else f"pid={line.pid}"
+        print(f"({label}) {line.text}")
+
+
+def _filters(notebook: Notebook, engine: Any, args: Any) -> tuple[dict[str, Any], str]:
+    """What `query("logs")` is to be limited to, and the same in words. Raises UsageError."""
+    filters: dict[str, Any] = {}
+    about = []
     if args.task:
         exact = _TASK_ID.fullmatch(args.task)
         filters["task" if exact else "name"] = args.task
-    if args.actor:
+        about.append(f"task {args.task}")
+    if args.actor and engine is not None:
         filters["actors"] = _actors(engine, args.actor)
+        about.append(f"actor {args.actor}")
     if args.cell is not None:
         found = notebook.cells.numbered(args.cell)
         if found is None:
             raise UsageError(f"%ray logs: no cell ran as In[{args.cell}] since %load_ext.")
         filters["cell"] = found.id
+        about.append(f"In[{args.cell}]")
     if args.grep:
         try:
             re.compile(args.grep)
@@ -67,14 +100,13 @@ def _logs(notebook: Notebook, args: Any) -> None:
                 f"%ray logs: {args.grep!r} is no regular expression: {error}"
             ) from None
         filters["grep"] = args.grep
-    if args.tail == 0:
-        return
-    lines = engine.query("logs", **filters)
-    if not lines:
-        print("No task output" + (" that fits." if len(filters) > 1 else " yet."))
-    for line in lines:
-        label = f"{line.name} pid={line.pid}" if line.name else f"pid={line.pid}"
-        print(f"({label}) {line.text}")
+        about.append(f"/{args.grep}/")
+    return filters, ", ".join(about)
+
+
+def _cell_name(notebook: Notebook, cell: str) -> str:
+    number = notebook.cells.get(cell).number
+    return f"In[{number}]" if number else ""
 
 
 def _actors(engine: Any, wanted: str) -> list[str]:

@@ -6,37 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 from raykernel.magic_options import count, parser
 
-from .command import NO_SESSION, Command
-from .showing import in_notebook
+from .command import Command
+from .showing import show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
+    from raykernel.runtime.engines.base import Engine
+    from raykernel.widgets.memory_model import Look
 
 
 def _parser() -> Any:
-    made = parser("ray memory", "Show which objects take memory, and what keeps each of them.")
+    made = parser(
+        "ray memory",
+        "Show which objects take memory, the largest first, and what keeps each of them; live in "
+        "a notebook.",
+    )
     made.add_argument(
-        "-n", "--rows", type=count, default=20, help="show so many objects, the largest (20)"
+        "-n",
+        "--rows",
+        type=count,
+        default=20,
+        help="objects in the text and in the saved file, the largest (20)",
     )
     return made
 
 
 def _memory(notebook: Notebook, args: Any) -> None:
-    engine = notebook.api.engine()
-    if engine is None:
-        print(NO_SESSION)
-        return
     from raykernel import holders
+    from raykernel.widgets.memory import MemoryView
 
-    report = holders.report(engine, notebook.shell, notebook.cells)
-    text = holders.text(report, args.rows)
-    if in_notebook(notebook):
-        from IPython.display import display
+    def look(engine: Engine) -> Look:
+        return holders.report(engine, notebook.shell, notebook.cells)
 
-        bundle = {"text/plain": text, "text/html": holders.html(report, args.rows)}
-        display(bundle, raw=True)
-    else:
-        print(text)
+    show(notebook, lambda engine: MemoryView(engine, look, rows=args.rows))
 
 
 COMMANDS = (Command(_parser(), _memory),)

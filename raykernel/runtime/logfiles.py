@@ -33,6 +33,7 @@ KEPT = 16 << 20
 _INDEX_KEPT = 2 << 20
 _AT_ONCE = 4 << 20  # bytes of one stretch that a question looks at, the last ones
 _LAST_WORDS = 1 << 16
+_CLOCK_TICK = 2.0  # seconds by which a file's time may be behind the clock
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: A frame of ours in what Python's faulthandler writes when a process crashes.
 _OUR_FRAME = re.compile(rf'^  File "{re.escape(_PACKAGE)}.*\n', re.MULTILINE)
@@ -153,9 +154,11 @@ def find(
     cell: str = "",
     grep: str = "",
     tail: int = 100,
+    since: float = 0.0,
 ) -> list[LogEntry]:
     """The last `tail` lines that fit, oldest first: of the task with an id that begins or ends
-    with `task`, of tasks of this `name`, of actors with these ids, of a cell, found by `grep`.
+    with `task`, of tasks of this `name`, of actors with these ids, of a cell, found by `grep`,
+    written after `since` (seconds since the epoch).
 
     Raises re.error. Reads backwards and no more than it needs, in pieces of bounded size.
     """
@@ -163,8 +166,9 @@ def find(
     of = None if actors is None else set(actors)
     entries = [
         (one, pid)
-        for one, pid in _entries(folder)
-        if (one.task.startswith(task) or one.task.endswith(task))
+        for one, pid in _entries(folder, since)
+        if one.time > since
+        and (one.task.startswith(task) or one.task.endswith(task))
         and (not name or name in (one.name, one.name.rpartition(".")[0]))
         and (of is None or one.actor in of)
         and (not cell or one.cell == cell)
@@ -184,11 +188,13 @@ def find(
     return lines[::-1]
 
 
-def _entries(folder: str) -> Iterator[tuple[Entry, int]]:
+def _entries(folder: str, since: float) -> Iterator[tuple[Entry, int]]:
     decode = msgspec.json.Decoder(Entry).decode
     for index in Path(folder, "logs").glob("worker-*.idx"):
         pid = int(index.stem.partition("-")[2])
         with contextlib.suppress(OSError):
+            if since and index.stat().st_mtime < since - _CLOCK_TICK:
+                continue
             for line in index.read_bytes().splitlines():
                 with contextlib.suppress(msgspec.DecodeError):  # the last one is being written
                     yield decode(line), pid

@@ -37,6 +37,46 @@ export function wordButton(parent, label, act, title = "") {
   return button;
 }
 
+/** A box to search in; `act` is called a moment after each change. */
+export function searchBox(parent, label, act) {
+  const box = element("input", "rk-search", parent);
+  box.type = "search";
+  box.placeholder = "Search";
+  box.setAttribute("aria-label", label);
+  let timer = 0;
+  box.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(act, 150);
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !box.value) return;
+    box.value = "";
+    act();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  return box;
+}
+
+/** A choice with a label before it; `offer(pairs, all)` brings its options up to date. */
+export function picker(parent, label, act) {
+  const box = element("label", "rk-picker", parent);
+  element("span", "", box).textContent = label;
+  const choice = element("select", "", box);
+  let offered = "";
+  choice.offer = (pairs, all) => {
+    const key = JSON.stringify([all, pairs]);
+    if (key === offered) return;
+    offered = key;
+    const chosen = choice.value;
+    choice.replaceChildren(...[["", all], ...pairs].map(([value, words]) => new Option(words, value)));
+    if (chosen && !pairs.some(([value]) => value === chosen)) choice.add(new Option(chosen, chosen));
+    choice.value = chosen;
+  };
+  choice.addEventListener("change", act);
+  return choice;
+}
+
 /** `hidden` alone loses to a page's own `display` rules. */
 export function show(node, shown) {
   node.hidden = !shown;

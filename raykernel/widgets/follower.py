@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from raykernel.runtime.events import EventBatch, LogLine
+from raykernel.runtime.events import EventBatch
 
 from .subject import Subject, reply
 
@@ -49,9 +49,8 @@ class Follower:
         self._snap = snap
         self._wake = wake
         self._undo: list[Callable[[], None]] = []
-        self._queued = threading.Lock()  # guards the two below
+        self._queued = threading.Lock()  # guards the next
         self._batches: list[EventBatch] = []
-        self._lines: list[LogLine] = []
         self._looked_at = -1e9
         self._polled_at = -1e9
         self._next_snapshot = 0.0
@@ -66,9 +65,9 @@ class Follower:
         engine = self.engine
         if engine is None:
             return
-        self._undo.append(engine.subscribe(self._receive, self._cell))
-        if self.subject.listens:
-            self._undo.append(engine.on_log(self._receive_line))
+        if self.subject.follows:
+            brief = self.subject.brief
+            self._undo.append(engine.subscribe(self._receive, self._cell, brief=brief))
         self.recall()
 
     def leave(self) -> None:
@@ -79,9 +78,10 @@ class Follower:
         """Ask for all tasks there are: those that ended before, or that fell out of the feed."""
         if self.engine is None:
             return False
-        tasks = self.engine.query("tasks", cell=self._cell)
-        # The list first: it has the inputs of the live tasks that the first batch consists of.
-        changed = self.subject.merge(tasks)
+        changed = False
+        if self.subject.follows:
+            # The list first: it has the inputs of the live tasks that the first batch holds.
+            changed = self.subject.merge(self.engine.query("tasks", cell=self._cell))
         with self._queued:
             batches, self._batches = self._batches, []
         for batch in batches:
@@ -98,22 +98,13 @@ class Follower:
             self._batches.append(batch)
         self._wake()
 
-    def _receive_line(self, line: LogLine) -> None:
-        """On the engine's IO thread."""
-        with self._queued:
-            self._lines.append(line)
-        self._wake()
-
     def take_in(self) -> bool:
         """Fold in what is queued; whether something is different."""
         with self._queued:
             batches, self._batches = self._batches, []
-            lines, self._lines = self._lines, []
         changed = False
         for batch in batches:
             changed |= self.subject.apply(batch)
-        if lines:
-            changed |= self.subject.hear(lines)
         return changed
 
     # -- the viewers ---------------------------------------------------------------------------
@@ -147,16 +138,22 @@ class Follower:
         return wait
 
     def _poll(self, now: float) -> float | None:
-        every = self.subject.poll_every
+        every = self.subject.poll_every  # which may change with what a look takes
         if not every or self.engine is None or now - self._looked_at > LOOKED_AT:
             return None
         if now - self._polled_at >= every:
             self._polled_at = now
-            try:
-                self.behind |= self.subject.poll(self.engine)
-            except Exception:  # whatever an engine raises once its session has ended
+            if not self.look():
                 return None
         return max(0.05, self._polled_at + every - now)
+
+    def look(self) -> bool:
+        """Poll, whoever looks; False if the session has ended."""
+        try:
+            self.behind |= self.subject.poll(self.engine)
+        except Exception:  # whatever an engine raises once its session has ended
+            return False
+        return True
 
     def tell(self, now: float) -> None:
         """Send what changed: as a delta, or once in a while as a whole."""

@@ -17,17 +17,19 @@ from .style import LOOKS
 MOST = 60_000  # characters of a picture; it stands twice in an output, once as base64
 
 
-def frame(view: str, title: str, summary: str, drawn: str, table: str) -> str:
-    """The HTML of a view; `view` names the live view that may take its place."""
+def frame(view: str, title: str, summary: str, drawn: str, table: str, open_: bool = False) -> str:
+    """The HTML of a view; `view` names the live view that may take its place. The table is folded
+    under a picture that says the same, and `open_` where it says more."""
     picture = ""
     if drawn:
         address = "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
         alt = escape(title)
         picture = f'<img alt="{alt}" src="{address}" style="max-width:100%;height:auto">'
     mark = f' data-raykernel-view="{escape(view)}"' if view else ""
+    opened = " open" if open_ or not drawn else ""
     return (
         f'<div class="raykernel-static"{mark}>{picture}'
-        f"<details{'' if drawn else ' open'}><summary>{escape(summary)}</summary>{table}</details>"
+        f"<details{opened}><summary>{escape(summary)}</summary>{table}</details>"
         "</div>"
     )
 

@@ -50,3 +50,6 @@ FUNCTIONS = [
     *("#5b7fc4", "#8a6fc0", "#3f9490", "#b0894a", "#a8638f"),
     *("#6f9152", "#7a7f8c", "#bb7a66", "#4d8fb0", "#9a8a3c"),
 ]
+
+#: What the object store's room is taken by.
+STORE = {"used": "#2f86c9", "pinned": "#8a6fc0", "disk": "#b0894a"}

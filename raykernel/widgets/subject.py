@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raykernel.runtime.events import EventBatch, LogLine, TaskInfo
+from raykernel.runtime.events import EventBatch, TaskInfo
 
 from .style import LOOKS
 
@@ -28,8 +28,9 @@ class Subject(Protocol):
     poll_every: float
     #: Whether it settles into its static form when no task is left, or only with the session.
     rests: bool
-    #: Whether `hear` wants what tasks write.
-    listens: bool
+    #: Whether it wants to know of tasks, and if of quick ones in numbers only.
+    follows: bool
+    brief: bool
 
     @property
     def live(self) -> int: ...
@@ -40,10 +41,6 @@ class Subject(Protocol):
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
         """Fold in a list that was asked for, and that batches may have overtaken."""
-        ...
-
-    def hear(self, lines: list[LogLine]) -> bool:
-        """Fold in what tasks wrote."""
         ...
 
     def poll(self, engine: Engine | None) -> bool:
@@ -76,15 +73,13 @@ class Quiet:
 
     poll_every = 0.0
     rests = True
-    listens = False
+    follows = True
+    brief = False
 
     def apply(self, batch: EventBatch) -> bool:
         return False
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
-        return False
-
-    def hear(self, lines: list[LogLine]) -> bool:
         return False
 
     def poll(self, engine: Engine | None) -> bool:

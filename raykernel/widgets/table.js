@@ -1,9 +1,10 @@
-// A table with a heading that folds, whose rows are kept by key and rewritten in place.
+// A table with a heading that folds, whose rows are kept by key and rewritten in place. With
+// `sort` its column heads are buttons that sort by them, and again the other way round.
 
-import { element, show, textual, write } from "./dom.js";
+import { element, show, textual, wordButton, write } from "./dom.js";
 
 export class Table {
-  constructor(parent, title, names) {
+  constructor(parent, title, names, sort = null) {
     this.box = element("details", "rk-section", parent);
     this.box.open = true;
     const head = element("summary", "", this.box);
@@ -11,16 +12,27 @@ export class Table {
     this.words = element("span", "", head);
     this.table = element("table", "rk-table", this.box);
     const row = element("tr", "", element("thead", "", this.table));
-    for (const name of names) {
-      const cell = textual("th", name);
+    this.heads = names.map((name, at) => {
+      const cell = element("th", "", row);
       cell.scope = "col";
-      row.append(cell);
-    }
+      if (sort && name) wordButton(cell, name, () => sort(at)).className = "rk-sort";
+      else cell.textContent = name;
+      return cell;
+    });
     this.rows = new Map();
     this.body = element("tbody", "", this.table);
   }
 
-  /** `rows` are {key, cells, faint, title, deed}; `deed(cell)` fills a last cell, once. */
+  /** Say by which column the rows are sorted, and whether the largest stand on top. */
+  sorted(column, down) {
+    this.heads.forEach((cell, at) => {
+      if (at === column) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
+  }
+
+  /** `rows` are {key, cells, faint, title, deed}; `deed(cell)` fills a last cell, once.
+   * A cell is text, or {text, draw(cell)} where drawing it again for the same text is not needed. */
   fill(rows, words) {
     write(this.words, words);
     show(this.table, rows.length > 0);
@@ -41,10 +53,19 @@ export class Table {
       if (this.body.children[index] !== row) this.body.insertBefore(row, this.body.children[index] || null);
       row.classList.toggle("rk-faint", Boolean(told.faint));
       row.title = told.title || "";
-      told.cells.forEach((value, at) => write(row.children[at], String(value)));
+      told.cells.forEach((value, at) => fillCell(row.children[at], value));
       const last = row.querySelector(".rk-deed");
       if (last && !told.deed) last.replaceChildren();
       else if (last && !last.children.length) told.deed(last);
     });
+  }
+}
+
+function fillCell(cell, value) {
+  if (value?.draw === undefined) write(cell, String(value));
+  else if (cell.dataset.text !== value.text) {
+    cell.dataset.text = value.text;
+    cell.replaceChildren();
+    value.draw(cell);
   }
 }

@@ -93,6 +93,7 @@ class LiveView(anywidget.AnyWidget):
         engine: Engine | None,
         cell: str = "",
         *,
+        variant: str = "",
         style: dict[str, Any] | None = None,
         publish: Publish | None = None,
         pump: Callable[[Step], Pump] = ThreadPump,
@@ -118,7 +119,8 @@ class LiveView(anywidget.AnyWidget):
         self._answered = False  # a browser has drawn the widget
         self._in_place = False  # and draws it over the static form
         self._idle_since: float | None = None
-        self._key = (subject.kind, "" if engine is None else engine.session, cell)
+        # `variant` tells views of a kind apart that show different things
+        self._key = (subject.kind, "" if engine is None else engine.session, cell, variant)
         self.on_msg(self._hear)
 
     def open(self) -> None:
@@ -207,7 +209,7 @@ class LiveView(anywidget.AnyWidget):
                 self._put(self._form or "live")
                 return
             _open.pop(self._key, None)
-            self._key = (self._key[0], engine.session, self._cell)
+            self._key = (self._key[0], engine.session, *self._key[2:])
             _open[self._key] = self
             self._follower.join()
             self._follower.tell_all(self._clock())
@@ -245,6 +247,8 @@ class LiveView(anywidget.AnyWidget):
                 self._idle_since = now
             rested = self._idle_since is not None and now - self._idle_since >= IDLE
             if rested:
+                if self._model.poll_every and self._form != "static":
+                    self._follower.look()  # nobody may have looked for a while
                 if self._follower.snapped != self._model.version:
                     self._follower.tell_all(now)
                 if self._form != "static" or self._drawn != self._model.version:
@@ -300,7 +304,7 @@ class LiveView(anywidget.AnyWidget):
         with self._turn:
             self._follower.take_in()
             live = self._model.live
-        if live:
+        if live or self._model.poll_every:
             # The feed lags a tenth of a second; the cell's own tasks have ended by now.
             try:
                 self._recall()

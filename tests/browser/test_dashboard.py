@@ -17,6 +17,9 @@ import raykernel as ray
 from raykernel.util import state
 from tests.browser.lab import browsing, until
 
+#: The views that show how many tasks are in which state.
+BY_TASK = ("cluster", "timeline", "graph")
+
 
 @pytest.fixture
 def session() -> Iterator[str]:
@@ -41,6 +44,7 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
     def wait() -> None:
         import time
 
+        print("waiting")
         while not gate.exists():
             time.sleep(0.02)
 
@@ -74,11 +78,17 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.goto(address)
             views = page.locator(".raykernel-view")
-            expect(views).to_have_count(3)
-            for view in views.all():
+            expect(views).to_have_count(5)
+            by_task = [page.locator(f".raykernel-{name}") for name in BY_TASK]
+            for view in by_task:
                 expect(view.locator(".rk-chip:visible", has_text="2 running")).to_have_count(1)
 
+            kept = ray.put(bytes(3 << 20))
+            expect(page.locator(".raykernel-memory")).to_contain_text("3.0 MiB")
+            expect(page.locator(".raykernel-logs .rk-said", has_text="waiting")).to_have_count(2)
+
             page.reload()  # in mid-run: the state comes back
+            expect(page.locator(".raykernel-logs .rk-said", has_text="waiting")).to_have_count(2)
             expect(page.locator(".raykernel-graph .rk-total")).to_have_text("7 tasks")
             page.get_by_role("button", name="One CPU more").click()
             until(lambda: ray.cluster_resources()["CPU"] == 3, "it was not resized")
@@ -90,9 +100,12 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
 
             gate.touch()
             ray.get(waiting)
+            expect(page.locator(".raykernel-logs .rk-said", has_text="waiting")).to_have_count(5)
+            del kept
+            expect(page.locator(".raykernel-memory")).not_to_contain_text("3.0 MiB")
             listed = [task.state for task in state.list_tasks()]
             ended = f"{listed.count('FINISHED')} finished"
-            for view in views.all():
+            for view in by_task:
                 expect(view.locator(".rk-chip:visible", has_text=ended)).to_have_count(1)
             assert errors == []
         ray.shutdown()

@@ -14,6 +14,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 
 Message = dict[str, Any]
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 60.0
 
 #: jupyter_client and nbclient keep one event loop per process. Made here, before any test, it is
