@@ -16,16 +16,20 @@ from .records import LIVE_STATES, Task, TaskState
 
 KEPT = 10_000
 INTERVAL = 0.1
+FEW = 320  # quick tasks in a batch that a watcher with a sample is told of one by one
+SAMPLE = 40  # of them, where they are more
 _KINDS = (TASK, ACTOR, CALL)
 
 
 class Feed:
     """Owned by the scheduler. Who watches briefly is told of a task that is quicker than a batch
-    as one more of its function: a view that only counts need not read of each."""
+    as one more of its function: a view that only counts need not read of each. One that draws some
+    as well watches with a sample."""
 
     def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
         self.watchers: set[bytes] = set()
         self.brief: set[bytes] = set()  # of the watchers
+        self.sampled: set[bytes] = set()  # of the brief ones
         self.ended: deque[Task] = deque(maxlen=kept)
         self._changed: dict[bytes, Task] = {}
         self._told: set[bytes] = set()  # tasks that brief watchers believe to be live
@@ -42,13 +46,14 @@ class Feed:
             self._changed[task.spec.id] = task
 
     def watch(
-        self, client: bytes, live: Iterable[Task], brief: bool = False
+        self, client: bytes, live: Iterable[Task], brief: bool = False, sample: bool = False
     ) -> list[tuple[bytes, Events]]:
         """Add a watcher, or let it watch another way; its first batch holds the live tasks. What
         happened before goes first, in the old way."""
         out = self.flush()
         self.watchers.add(client)
         tasks = list(live)
+        (self.sampled.add if brief and sample else self.sampled.discard)(client)
         if brief:
             self.brief.add(client)
             self._told.update(t.spec.id for t in tasks)
@@ -60,6 +65,7 @@ class Feed:
     def unwatch(self, client: bytes) -> None:
         self.watchers.discard(client)
         self.brief.discard(client)
+        self.sampled.discard(client)
         if not self.brief:
             self._told.clear()
         if not self.watchers:
@@ -84,15 +90,25 @@ class Feed:
             whole = Events(EventBatch([info(t) for t in tasks], now))
             out += [(client, whole) for client in self.watchers if client not in self.brief]
         if self.brief:
-            brief = self._in_brief(tasks, now, 0.0 if all_of_it else INTERVAL)
-            if brief.batch.tasks or brief.batch.finished:
-                out += [(client, brief) for client in self.brief]
+            infos, quick = self._in_brief(tasks, now, 0.0 if all_of_it else INTERVAL)
+            plain = self.brief - self.sampled
+            if plain and (infos or quick):
+                brief = Events(EventBatch(infos, now, finished=_numbers(quick)))
+                out += [(client, brief) for client in plain]
+            if self.sampled and (infos or quick):
+                some, others = _sample(quick)
+                told = [*infos, *(info(t) for t in some)]
+                sampled = Events(EventBatch(told, now, finished=_numbers(others)))
+                out += [(client, sampled) for client in self.sampled]
         return out
 
-    def _in_brief(self, tasks: list[Task], now: float, patience: float) -> Events:
-        """A live task younger than `patience` is left to the next batch: it may be over then."""
+    def _in_brief(
+        self, tasks: list[Task], now: float, patience: float
+    ) -> tuple[list[TaskInfo], list[Task]]:
+        """What is told one by one, and the quick tasks. A live task younger than `patience` is
+        left to the next batch: it may be over then."""
         told, infos = self._told, []
-        counts: dict[tuple[str, str, int], int] = {}
+        quick: list[Task] = []
         for task in tasks:
             spec = task.spec
             if task.state in LIVE_STATES:
@@ -103,17 +119,29 @@ class Feed:
             elif spec.id in told:
                 told.discard(spec.id)
             elif task.state is TaskState.FINISHED:
-                key = (spec.cell, spec.name, spec.kind)
-                counts[key] = counts.get(key, 0) + 1
+                quick.append(task)
                 continue
             infos.append(info(task))
-        finished = [
-            Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counts.items()
-        ]
-        return Events(EventBatch(infos, now, finished=finished))
+        return infos, quick
 
     def next_due(self, now: float) -> float | None:
         return max(0.0, self._last + INTERVAL - now) if self._changed else None
+
+
+def _numbers(tasks: list[Task]) -> list[Finished]:
+    counts: dict[tuple[str, str, int], int] = {}
+    for task in tasks:
+        spec = task.spec
+        key = (spec.cell, spec.name, spec.kind)
+        counts[key] = counts.get(key, 0) + 1
+    return [Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counts.items()]
+
+
+def _sample(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
+    """Those to tell of one by one, and the others."""
+    if len(tasks) <= FEW:
+        return tasks, []
+    return tasks[:SAMPLE], tasks[SAMPLE:]
 
 
 def info(task: Task) -> TaskInfo:

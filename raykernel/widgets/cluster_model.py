@@ -34,6 +34,7 @@ class ClusterModel(Quiet):
     kind = "cluster"
     poll_every = 1.0
     rests = False
+    brief = True
 
     def __init__(self, controls: Controls | None = None) -> None:
         self.version = 0
@@ -44,11 +45,16 @@ class ClusterModel(Quiet):
         self._told: tuple[int, dict[str, Any] | None] = (-1, None)
 
     @property
+    def partial(self) -> bool:  # type: ignore[override]  # a fact here, not a setting
+        return self.counts.partial
+
+    @property
     def live(self) -> int:
         return self.counts.live
 
     def apply(self, batch: EventBatch) -> bool:
-        return self._changed(self.counts.take(batch.tasks))
+        told = self.counts.take(batch.tasks)
+        return self._changed(self.counts.tally(batch.finished) or told)
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
         return self._changed(self.counts.take(tasks, listed=True))

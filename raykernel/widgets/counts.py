@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raykernel.runtime.events import LIVE, STATES, TaskInfo
+from raykernel.runtime.events import FINISHED, LIVE, STATES, Finished, TaskInfo
 
 from .picture import STATE_NUMBER
 
@@ -16,6 +16,7 @@ class Counts:
     def __init__(self, kept: int = 20_000) -> None:
         self.by_state = [0] * len(STATES)
         self.total = 0
+        self.partial = False  # whether numbers were taken in
         self._kept = kept
         self._live: dict[str, int] = {}
         self._over: dict[str, int] = {}
@@ -33,6 +34,8 @@ class Counts:
             before = self._live.get(task.id, self._over.get(task.id))
             if before == state or (listed and before is not None and state < min(before, 3)):
                 continue
+            if before is None and listed and self.partial and task.state not in LIVE:
+                continue  # it is in the numbers, or was forgotten
             changed = True
             if before is None:
                 self.total += 1
@@ -48,3 +51,11 @@ class Counts:
         while len(self._over) > self._kept:
             del self._over[next(iter(self._over))]
         return changed
+
+    def tally(self, finished: Iterable[Finished]) -> bool:
+        """Take in tasks of which there is only a number."""
+        count = sum(done.count for done in finished)
+        self.by_state[STATE_NUMBER[FINISHED]] += count
+        self.total += count
+        self.partial |= bool(count)
+        return bool(count)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from raykernel.runtime.events import EventBatch
+from raykernel.runtime.events import EventBatch, TaskInfo
 
 from .subject import Subject, reply
 
@@ -66,8 +66,12 @@ class Follower:
         if engine is None:
             return
         if self.subject.follows:
-            brief = self.subject.brief
-            self._undo.append(engine.subscribe(self._receive, self._cell, brief=brief))
+            subject = self.subject
+            self._undo.append(
+                engine.subscribe(
+                    self._receive, self._cell, brief=subject.brief, sample=subject.sample
+                )
+            )
         self.recall()
 
     def leave(self) -> None:
@@ -80,16 +84,26 @@ class Follower:
             return False
         changed = False
         if self.subject.follows:
-            # The list first: it has the inputs of the live tasks that the first batch holds.
-            changed = self.subject.merge(self.engine.query("tasks", cell=self._cell))
-        with self._queued:
-            batches, self._batches = self._batches, []
-        for batch in batches:
-            changed |= self.subject.merge(batch.tasks)
-            changed |= self.subject.apply(EventBatch([], batch.time))
+            tasks = self.engine.query("tasks", cell=self._cell)
+            if self.subject.partial:  # the list holds what the numbers have told, and are to tell
+                changed = self.take_in()
+                changed |= self.subject.merge(tasks)
+            else:
+                changed = self._begin(tasks)
         changed |= self.take_in()
         if self.subject.poll_every:
             changed |= self.subject.poll(self.engine)
+        return changed
+
+    def _begin(self, tasks: list[TaskInfo]) -> bool:
+        """Take in a list before all that is queued, of which it knows already."""
+        changed = self.subject.merge(tasks)
+        with self._queued:
+            batches, self._batches = self._batches, []
+        for batch in batches:
+            # The list first: it has the inputs of the live tasks that the first batch holds.
+            changed |= self.subject.merge(batch.tasks)
+            changed |= self.subject.apply(EventBatch([], batch.time))
         return changed
 
     def _receive(self, batch: EventBatch) -> None:

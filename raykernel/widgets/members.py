@@ -16,7 +16,7 @@ MOST = 100_000  # tasks drawn one by one, per card; further ones are only counte
 
 
 class Members:
-    """`ids` holds None for a task that was forgotten."""
+    """`ids` holds None for a task that was forgotten, or is only known by number."""
 
     __slots__ = ("changed", "columns", "ids", "states")
 
@@ -36,6 +36,15 @@ class Members:
         if self.columns:
             self.changed.add(place)
         return place
+
+    def add_nameless(self, count: int, state: int) -> None:
+        """Tasks of which there is only a number."""
+        place = len(self.states)
+        count = min(count, MOST - place)
+        self.states.extend(bytes([state]) * count)
+        self.ids.extend([None] * count)
+        if self.columns:
+            self.changed.update(range(place, place + count))
 
     def change(self, place: int, state: int) -> None:
         if place >= 0:

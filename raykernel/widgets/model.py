@@ -4,6 +4,9 @@ Two pictures grow side by side: every task by itself, until there are more than 
 and one card per function, which holds for any number. Past the limit the first is let go and the
 view is grouped from then on; a card that a viewer unfolds shows its tasks again (members.py).
 
+Tasks that are over in a moment come, when there are many, as a sample and a number for the rest.
+Then the view is past its limit: they count on their cards, and are cells without a story.
+
 Memory is bounded by the live tasks plus `memory` finished ones: an older finished task is
 forgotten, its place in the counts stays. A forgotten task is not counted twice when a whole list
 of tasks is read again (`merge`), at the price that one which the view never saw and that ended
@@ -18,7 +21,15 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from raykernel.runtime.events import FAILED, LIVE, STATES, EventBatch, TaskInfo
+from raykernel.runtime.events import (
+    FAILED,
+    FINISHED,
+    LIVE,
+    STATES,
+    EventBatch,
+    Finished,
+    TaskInfo,
+)
 
 from . import still, svg, tasktext
 from .members import Members
@@ -66,6 +77,7 @@ class GraphModel(Quiet):
         self._known: dict[str, tuple[int, int, int]] = {}
         self._members: list[Members] = []  # by group
         self._depth = depth
+        self.brief = self.sample = depth is None  # a number tells no depth
         self._depths: dict[str, int] = {}  # of the known tasks, if there is a limit
         self._ended: deque[str] = deque()
         self._forgot = False
@@ -87,7 +99,24 @@ class GraphModel(Quiet):
     def apply(self, batch: EventBatch) -> bool:
         """Fold in a batch; False if nothing in it was different."""
         self.time = max(self.time, batch.time)
-        return self._fold(batch.tasks)
+        changed = self._fold(batch.tasks)
+        for done in batch.finished:
+            self._tally(done)
+        return changed or bool(batch.finished)
+
+    def _tally(self, done: Finished) -> None:
+        task = TaskInfo("", done.name, done.kind)
+        group, state = self._groups.group_of(task, lambda _: []), STATE_NUMBER[FINISHED]
+        self._groups.count(group, state, done.count)
+        self.counts[state] += done.count
+        self.total += done.count
+        while len(self._members) <= group:
+            self._members.append(Members())
+        self._members[group].add_nameless(done.count, state)
+        self.partial = self._forgot = True
+        if self._tasks is not None:  # of which it lacks some now, however few they are
+            self._tasks, self._told = None, -1
+        self.version += 1
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
         """Fold in a list that was asked for, and that batches may have overtaken."""
@@ -265,7 +294,7 @@ class GraphModel(Quiet):
         except (KeyError, IndexError, ValueError):
             raise Refused("there is no such task") from None
         if task is None:
-            raise Refused("This task ended long ago; its details are no longer kept.")
+            raise Refused("It ended long ago, or in a moment among many: its story is not kept.")
         return task
 
     def _find(self, text: str) -> dict[str, Any]:

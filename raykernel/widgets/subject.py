@@ -28,12 +28,19 @@ class Subject(Protocol):
     poll_every: float
     #: Whether it settles into its static form when no task is left, or only with the session.
     rests: bool
-    #: Whether it wants to know of tasks, and if of quick ones in numbers only.
+    #: Whether it wants to know of tasks; if so, whether of quick ones only in numbers, or a
+    #: sample of them: see `Engine.subscribe`.
     follows: bool
     brief: bool
+    sample: bool
 
     @property
     def live(self) -> int: ...
+
+    @property
+    def partial(self) -> bool:
+        """Whether numbers were taken in: tasks of a list that it doesn't know may be in them."""
+        ...
 
     def apply(self, batch: EventBatch) -> bool:
         """Fold in a batch of events; False if nothing in it was different."""
@@ -75,6 +82,8 @@ class Quiet:
     rests = True
     follows = True
     brief = False
+    sample = False
+    partial = False
 
     def apply(self, batch: EventBatch) -> bool:
         return False

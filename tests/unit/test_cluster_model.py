@@ -7,7 +7,7 @@ import json
 import pytest
 
 from raykernel.runtime.engines.fake import FakeEngine
-from raykernel.runtime.events import FINISHED, RUNNING, EventBatch, TaskInfo
+from raykernel.runtime.events import FINISHED, RUNNING, EventBatch, Finished, TaskInfo
 from raykernel.widgets.cluster_model import ClusterModel
 from raykernel.widgets.subject import reply
 
@@ -106,3 +106,12 @@ def test_its_still_forms_are_safe_and_small(engine: FakeEngine) -> None:
     assert all(len(form) < 200 * 1024 for form in forms.values())
     model.poll(None)
     assert model.snapshot()["total"] == 0
+
+
+def test_quick_tasks_count_once_whether_told_by_number_or_in_a_list() -> None:
+    model = ClusterModel()
+    model.merge([TaskInfo("0", "f", state=FINISHED)])
+    model.apply(EventBatch([], 1.0, finished=[Finished("", "f", "task", 3)]))
+    model.merge([TaskInfo(str(n), "f", state=FINISHED) for n in range(4)])
+    assert model.snapshot()["total"] == 4
+    assert model.snapshot()["counts"][3] == 4

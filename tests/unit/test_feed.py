@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from raykernel.runtime import messages as m
-from raykernel.runtime.events import Finished
-from raykernel.runtime.feed import INTERVAL, KEPT
+from raykernel.runtime.events import EventBatch, Finished
+from raykernel.runtime.feed import FEW, INTERVAL, KEPT, SAMPLE
 
 from .kit import Process, Session, done, raised, ref, result, runs, sent, signals
 
@@ -225,3 +225,28 @@ def test_of_an_unknown_task_there_is_nothing_to_tell():
             assert msgspec.msgpack.decode(reply.data) is None
         else:
             assert answer in reply.error
+
+
+def test_a_watcher_with_a_sample_hears_of_few_quick_tasks_one_by_one_and_of_some_of_many():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    session.driver(m.Subscribe(True, brief=True, sample=True))
+    other = session.connect(b"other")
+    other(m.Subscribe(True, brief=True))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            quick = session.spec(name="quick")
+            session.driver(quick)
+            worker(done(quick))
+
+    run(FEW)
+    out = session.tick(INTERVAL)
+    (events,), (brief,) = sent(out, session.driver), sent(out, other)
+    assert [task.state for task in events.batch.tasks] == ["FINISHED"] * FEW
+    assert events.batch.finished == []
+    assert brief.batch == EventBatch([], brief.batch.time, 0, [Finished("", "quick", "task", FEW)])
+    run(FEW + 1)
+    (events,) = sent(session.tick(INTERVAL), session.driver)
+    assert len(events.batch.tasks) == SAMPLE
+    assert events.batch.finished == [Finished("", "quick", "task", FEW + 1 - SAMPLE)]

@@ -22,6 +22,7 @@ from raykernel.runtime.events import (
     STATES,
     WAITING,
     EventBatch,
+    Finished,
     TaskInfo,
 )
 from raykernel.widgets.members import pack
@@ -245,3 +246,27 @@ def test_a_depth_leaves_out_what_deeper_tasks_submitted() -> None:
         feed(model, *family)
         assert model.total == seen
         assert not feed(model, task("c0", RUNNING, parent="b0")) or depth == 3
+
+
+def test_quick_tasks_that_come_as_a_number_count_on_their_card():
+    model = GraphModel()
+    assert (model.brief, model.sample, model.partial) == (True, True, False)
+    sample = [task(f"f{n}", FINISHED) for n in range(40)]
+    many = EventBatch(sample, 1.0, finished=[Finished("c", "f", "task", 1_000)])
+    assert model.apply(many)
+    told = model.snapshot()
+    assert (told["mode"], told["total"], told["counts"][3]) == ("groups", 1_040, 1_040)
+    assert model.partial
+    # A list that holds tasks of the number adds nothing, and what lives is still told.
+    model.merge([task(f"f{n}", FINISHED) for n in range(700)])
+    model.merge([task("f2000", RUNNING)])
+    assert (model.total, model.live) == (1_041, 1)
+    model.answer({"ask": "unfold", "group": 0}, None)
+    assert model.snapshot()["open"]["0"][0] == 1_041
+    asked = reply(model, {"ask": "task", "group": 0, "cell": 500}, FakeEngine())
+    assert "story is not kept" in asked["refused"]
+    assert "1,041 tasks: 1 running, 1,040 finished" in model.bundle()["text/plain"]
+
+
+def test_who_limits_the_depth_wants_to_hear_of_each_task():
+    assert not GraphModel(depth=1).brief

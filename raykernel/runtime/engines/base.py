@@ -44,11 +44,14 @@ class Engine(Protocol):
         """
         ...
 
-    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
+    def subscribe(
+        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+    ) -> Callable[[], None]:
         """Send `sink` a first batch with the live tasks, then changes at most 10 times a second.
 
         `cell` limits it to one cell's tasks. With `brief` tasks quicker than a batch may come as
-        numbers only (`EventBatch.finished`). Returns the function that ends the subscription.
+        numbers only (`EventBatch.finished`); with `sample` as well, few of them come one by one,
+        and of many some do. Returns the function that ends the subscription.
         """
         ...
 

@@ -85,7 +85,9 @@ class FakeEngine:
             return Counter(t.cell for t in self.tasks.values() if t.state in LIVE)
         return self.answers[what]
 
-    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
+    def subscribe(
+        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+    ) -> Callable[[], None]:
         key = max(self._sinks, default=0) + 1
         self._sinks[key] = (sink, cell)
         live = [t for t in self.tasks.values() if t.state in LIVE and (not cell or t.cell == cell)]

@@ -56,8 +56,8 @@ class LocalEngine:
         self.namespace = client.welcome.namespace
         self.undo: list[Callable[[], None]] = []  # when the connection ends
         self._process = process
-        self._sinks: dict[int, tuple[EventSink, str, bool]] = {}
-        self._brief = False  # what the head was last asked for
+        self._sinks: dict[int, tuple[EventSink, str, bool, bool]] = {}
+        self._wanted = (False, False)  # what the head was last asked for
         self._logs: dict[int, LogSink] = {}
         self._bars: dict[int, BarSink] = {}
         self._warned: list[Callable[[str], None]] = []
@@ -74,26 +74,32 @@ class LocalEngine:
         kind = list[TaskInfo] if what == "tasks" else Any
         return self.client.query(what, kind, **filters)
 
-    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
+    def subscribe(
+        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+    ) -> Callable[[], None]:
         with self._lock:
             self._keys += 1
             key = self._keys
-            self._sinks[key] = (sink, cell, brief)
-            self._brief = all(each[2] for each in self._sinks.values())
-            wanted = self._brief
+            self._sinks[key] = (sink, cell, brief, sample)
+            self._wanted = wanted = self._detail()
         # asked for again by each subscriber: the first batch holds what is live now
-        self.client.post(m.Subscribe(True, wanted))
+        self.client.post(m.Subscribe(True, *wanted))
 
         def end() -> None:
             with self._lock:
                 self._sinks.pop(key, None)
                 left = bool(self._sinks)
-                wanted = left and all(each[2] for each in self._sinks.values())
-                same, self._brief = wanted == self._brief, wanted
+                wanted = self._detail() if left else (False, False)
+                same, self._wanted = wanted == self._wanted, wanted
             if not self.client.closed and not (left and same):
-                self.client.post(m.Subscribe(left, wanted))
+                self.client.post(m.Subscribe(left, *wanted))
 
         return end
+
+    def _detail(self) -> tuple[bool, bool]:
+        """How the head is to tell of tasks, so that each of the sinks knows what it wants."""
+        briefly = all(brief for _, _, brief, _ in self._sinks.values())
+        return briefly, briefly and any(sample for *_, sample in self._sinks.values())
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
         return self._add(self._logs, sink)
@@ -237,7 +243,7 @@ class LocalEngine:
     def _tell(self, batch: EventBatch) -> None:
         with self._lock:
             sinks = list(self._sinks.values())
-        for sink, cell, _ in sinks:
+        for sink, cell, *_ in sinks:
             if not cell:
                 sink(batch)
                 continue

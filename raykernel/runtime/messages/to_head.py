@@ -113,10 +113,12 @@ class Query(Message, frozen=True, tag=14):
 
 
 class Subscribe(Message, frozen=True, tag=15):
-    """Start (`on`) or end the event feed; `brief`: quick tasks as numbers only."""
+    """Start (`on`) or end the event feed; `brief`: quick tasks as numbers only; `sample`: and
+    where they are few all, else some of them one by one."""
 
     on: bool
     brief: bool = False
+    sample: bool = False
 
 
 class TaskFinished(Message, frozen=True, tag=16):
