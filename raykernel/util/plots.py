@@ -21,7 +21,8 @@ def plot_timeline(ax: Axes | None = None) -> Figure:
     figure.
 
     Draws into `ax` if given. Seconds count from the first task's submission. A light line in front
-    of a bar is how long its task waited. Ended tasks are known up to a bound, as in `timeline`.
+    of a bar is how long its task waited, and what is pale in it went into loading arguments and
+    storing results. Ended tasks are known up to a bound, as in `timeline`.
     """
     tasks: list[TaskInfo] = api.connected().query("tasks")
     ran = sorted((t for t in tasks if t.started and t.worker), key=lambda t: t.started)
@@ -46,6 +47,7 @@ def _draw(ax: Axes, ran: list[TaskInfo]) -> Figure:
     names = list(dict.fromkeys(t.name for t in ran))
     spans: dict[tuple[int, str, str], list[tuple[float, float]]] = {}
     waits: dict[int, list[tuple[float, float]]] = {}
+    moves: dict[int, list[tuple[float, float]]] = {}  # of data: arguments in, results out
     for task in ran:
         lane = lanes.index(_lane(task))
         failed = task.state == FAILED
@@ -55,6 +57,9 @@ def _draw(ax: Axes, ran: list[TaskInfo]) -> Figure:
         spans.setdefault((lane, label, color), []).append(
             (begin, max(0.0, (task.ended or end) - task.started))
         )
+        for begins, ends in ((task.started, task.called), (task.returned, task.ended)):
+            if begins and ends > begins:
+                moves.setdefault(lane, []).append((begins - origin, ends - begins))
         if task.submitted:
             submitted = task.submitted - origin
             waits.setdefault(lane, []).append((submitted, max(0.0, begin - submitted)))
@@ -66,6 +71,8 @@ def _draw(ax: Axes, ran: list[TaskInfo]) -> Figure:
         labelled.add(label)
         hatch = "//" if label == "failed" else None
         ax.broken_barh(pieces, (lane - 0.36, 0.72), color=color, hatch=hatch, **shown)
+    for lane, pieces in moves.items():
+        ax.broken_barh(pieces, (lane - 0.36, 0.72), color="white", alpha=0.55, linewidth=0)
     ax.set_yticks(range(len(lanes)), lanes)
     ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_xlabel("seconds")

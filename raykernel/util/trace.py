@@ -1,25 +1,59 @@
 """When tasks ran, as Chrome trace events, which Perfetto and chrome://tracing open.
 
-A process is the session's machine, a thread is a worker. Each task is a slice of its worker's
+A process is the session's machine, a thread is a worker or an actor; both are numbers, as the
+format has them, and the first events name them. Each task is a slice of its worker's
 thread; inside it stand the loading of its arguments, the function itself and the storing of its
 results, under Ray's names. What a task waited is a slice of its own track, as many wait at once.
 Times are microseconds since the epoch. Pure.
+
+The format: "Trace Event Format", the Chromium project; slices are its complete events (X), waits
+its nestable asynchronous ones (b, e), names its metadata events (M).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from raykernel.runtime.events import TaskInfo
+from raykernel.runtime.events import ACTOR, TaskInfo
 
-MACHINE = "127.0.0.1"
+MACHINE = 1  # the process of all events
+WAITING = 0  # the thread of those that belong to no worker
 
 
 def events(tasks: Iterable[TaskInfo]) -> list[dict[str, Any]]:
-    """The events of the tasks that have ended, one after the other in the order of their start."""
+    """The events of the tasks that have ended, one after the other in the order of their start,
+    behind the names of what they stand in."""
     ended = sorted((t for t in tasks if t.started and t.ended), key=lambda t: t.started)
-    return [event for task in ended for event in _task(task)]
+    return [*_names(ended), *(event for task in ended for event in _task(task))]
+
+
+def _names(tasks: list[TaskInfo]) -> Iterator[dict[str, Any]]:
+    threads = {WAITING: "waiting"} if tasks else {}
+    for task in tasks:
+        if task.kind == ACTOR:
+            threads[_thread(task)] = f"actor:{task.name} worker:{task.worker}"
+        else:
+            threads.setdefault(_thread(task), f"worker:{task.worker}")
+    if threads:
+        yield _name("process_name", WAITING, "raykernel on this machine")
+    for thread, name in threads.items():
+        yield _name("thread_name", thread, name)
+
+
+def _name(kind: str, thread: int, name: str) -> dict[str, Any]:
+    return {
+        "cat": "__metadata", "name": kind, "ph": "M", "ts": 0, "pid": MACHINE, "tid": thread,
+        "args": {"name": name},
+    }  # fmt: skip
+
+
+def _thread(task: TaskInfo) -> int:
+    """A worker's process id; a worker elsewhere may be told by another word."""
+    if task.worker.isdecimal():
+        return int(task.worker)
+    return zlib.crc32(task.worker.encode()) if task.worker else WAITING
 
 
 def _task(task: TaskInfo) -> Iterator[dict[str, Any]]:
@@ -46,7 +80,7 @@ def _task(task: TaskInfo) -> Iterator[dict[str, Any]]:
         ("waits for a worker", ready, task.started),
     ):
         if begin and end > begin:
-            common = {"cat": "wait", "id": task.id, "pid": MACHINE, "tid": "waiting"}
+            common = {"cat": "wait", "id": task.id, "pid": MACHINE, "tid": WAITING}
             words = f"{task.name} {name}"
             yield {**common, "name": words, "ph": "b", "ts": begin * 1e6, "args": about}
             yield {**common, "name": words, "ph": "e", "ts": end * 1e6}
@@ -57,6 +91,6 @@ def _slice(
 ) -> dict[str, Any]:
     return {
         "cat": cat, "name": name, "ph": "X", "ts": begin * 1e6,
-        "dur": max(0.0, (end - begin) * 1e6), "pid": MACHINE, "tid": f"worker:{task.worker}",
+        "dur": max(0.0, (end - begin) * 1e6), "pid": MACHINE, "tid": _thread(task),
         "args": args,
     }  # fmt: skip

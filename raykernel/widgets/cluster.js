@@ -3,12 +3,10 @@
 // Draws what ClusterModel (cluster_model.py) says. Rows are kept and only rewritten, so that a
 // button under the pointer stays the same button.
 
-import { bytes, count, element, grouped, show, stateChips, SVG, textual, Voice, wordButton, write } from "./dom.js";
+import { bytes, count, element, grouped, show, stateChips, sureButton, SVG, textual, Voice, wordButton, write } from "./dom.js";
 import { Focus, widget } from "./host.js";
 import { Store } from "./store.js";
 import { Table } from "./table.js";
-
-const SURE = 3000; // ms in which a dangerous button must be pressed again
 
 export class ClusterView {
   constructor(store) {
@@ -171,28 +169,6 @@ export class ClusterView {
                            `${state.machine.load} on ${count(state.machine.cpus, "core")}`],
     })), String(state.nodes.length));
   }
-}
-
-/** A button that wants to be pressed twice. */
-function sureButton(parent, label, act, title) {
-  let timer = 0;
-  const button = wordButton(parent, label, () => {
-    if (timer) {
-      clearTimeout(timer);
-      timer = 0;
-      button.textContent = label;
-      act();
-      return;
-    }
-    button.textContent = "Sure?";
-    timer = setTimeout(() => {
-      timer = 0;
-      button.textContent = label;
-    }, SURE);
-  }, title);
-  button.classList.add("rk-danger");
-  button.setAttribute("aria-label", title);
-  return button;
 }
 
 function round(n) {

@@ -1,6 +1,7 @@
 // Small helpers that every view's module uses: elements, words for numbers, shapes on a canvas.
 
 export const SVG = "http://www.w3.org/2000/svg";
+const SURE = 3000; // ms in which a dangerous button must be pressed again
 
 export function element(tag, className = "", parent = null) {
   const made = document.createElement(tag);
@@ -35,6 +36,33 @@ export function wordButton(parent, label, act, title = "") {
   if (title) button.title = title;
   button.addEventListener("click", act);
   return button;
+}
+
+/** A button that wants to be pressed twice. */
+export function sureButton(parent, label, act, title) {
+  let timer = 0;
+  const button = wordButton(parent, label, () => {
+    if (timer) {
+      clearTimeout(timer);
+      timer = 0;
+      button.textContent = label;
+      act();
+      return;
+    }
+    button.textContent = "Sure?";
+    timer = setTimeout(() => {
+      timer = 0;
+      button.textContent = label;
+    }, SURE);
+  }, title);
+  button.classList.add("rk-danger");
+  button.setAttribute("aria-label", title);
+  return button;
+}
+
+/** The button that cancels the unfinished tasks a view shows. */
+export function stopButton(parent, store) {
+  return sureButton(parent, "Stop", () => store.ask("cancel"), "Cancel the unfinished tasks shown here");
 }
 
 /** A box to search in; `act` is called a moment after each change. */

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime.events import EventBatch, TaskInfo
 
-from .subject import Subject, reply
+from .subject import Refused, Subject, answered, reply
 
 if TYPE_CHECKING:
     from raykernel.runtime.engines.base import Engine
@@ -129,9 +129,19 @@ class Follower:
 
     def answer(self, question: dict[str, Any]) -> None:
         before = self.subject.version
-        self._send(reply(self.subject, question, self.engine))
+        if question.get("ask") == "cancel":
+            self._send(answered(question, self._cancel))
+        else:
+            self._send(reply(self.subject, question, self.engine))
         self.behind |= self.subject.version != before
         self._polled_at = -1e9  # what was done should show at once
+
+    def _cancel(self) -> dict[str, Any]:
+        """End the unfinished tasks that are shown."""
+        if self.engine is None:
+            raise Refused("The session has ended.")
+        cell = self._cell
+        return {"cancelled": self.engine.cancel_cell(cell) if cell else self.engine.cancel_all()}
 
     def turn(self, now: float) -> float | None:
         """Take in, poll and tell. Returns the seconds until the next turn is due, None for only

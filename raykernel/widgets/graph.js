@@ -8,7 +8,7 @@
 // Sizes and looks come from the `style_table` trait, so that the static picture and this one
 // agree. Nothing is drawn unless something changed: `View.dirty` asks for one animation frame.
 
-import { count, element, iconButton, inks, onTheme, show, stateChips, textual, Voice, write } from "./dom.js";
+import { count, element, iconButton, inks, onTheme, show, stateChips, stopButton, textual, Voice, write } from "./dom.js";
 import { copyDebug, fillDetail, summary, toldSummary } from "./graph_detail.js";
 import { paintGraph } from "./graph_paint.js";
 import { CELL, CELLS_LEFT, CELLS_TOP, GraphStore, KIND, LABEL, RUNNING } from "./graph_store.js";
@@ -55,6 +55,7 @@ export class GraphView {
     this.chips = stateChips(bar, this.store.style.looks);
     const tools = element("span", "rk-tools", bar);
     this.buildSearch(tools);
+    this.stop = stopButton(tools, this.store);
     this.unfoldAll = iconButton(tools, "Unfold all groups", "M2 5l5-3 5 3M2 9l5 3 5-3",
       () => this.store.unfold(-1, !this.store.open.size));
     iconButton(tools, "Zoom out (or Ctrl and scroll)", "M2 7h10", () => this.zoom(1 / 1.4));
@@ -162,6 +163,7 @@ export class GraphView {
       `Task graph, ${this.store.headline()}. Arrow keys walk through the tasks, Enter unfolds a ` +
       "group, slash searches, plus and minus zoom, 0 shows all.");
     const resting = !(state.counts[0] + state.counts[1] + state.counts[RUNNING]);
+    show(this.stop, this.store.style.stops && !resting);
     this.voice.say(this.store.headline(), resting && this.store.selected < 0);
     this.setHeight(resting);
     this.showDetail();

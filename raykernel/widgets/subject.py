@@ -8,7 +8,7 @@ A `Subject` knows neither widgets nor sockets. Whoever holds it calls it from on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raykernel.runtime.events import EventBatch, TaskInfo
@@ -108,8 +108,13 @@ def style_table(**more: Any) -> dict[str, Any]:
 
 def reply(subject: Subject, question: dict[str, Any], engine: Engine | None) -> dict[str, Any]:
     """The message that answers a viewer's question, a refusal included."""
+    return answered(question, lambda: subject.answer(question, engine))
+
+
+def answered(question: dict[str, Any], act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The same for what `act` says or refuses."""
     try:
-        told = subject.answer(question, engine)
+        told = act()
     except Refused as refusal:
         told = {"refused": str(refusal)}
     except Exception as error:  # the session may end at any moment

@@ -4,7 +4,7 @@
 //   timeline_paint.js    one frame on the canvas
 //   this file            the page around the canvas, pointer and keys
 
-import { clock, count, duration, element, iconButton, inks, onTheme, show, stateChips, textual, Voice, wordButton, write } from "./dom.js";
+import { clock, count, duration, element, iconButton, inks, onTheme, show, stateChips, stopButton, textual, Voice, wordButton, write } from "./dom.js";
 import { Focus, widget } from "./host.js";
 import { AXIS, barFacts, LABELS, LANE_HEIGHT, laneTops, paintTimeline } from "./timeline_paint.js";
 import { COUNT_OF, LANE, NAME, ROW, START, TimelineStore } from "./timeline_store.js";
@@ -42,6 +42,7 @@ export class TimelineView {
     this.total = element("span", "rk-total", bar);
     this.chips = stateChips(bar, this.store.style.looks);
     const tools = element("span", "rk-tools", bar);
+    this.stop = stopButton(tools, this.store);
     this.waiting = wordButton(tools, "Waiting", () => this.toggleWaits(), "Show how long each task waited");
     this.following = wordButton(tools, "Follow", () => this.toggleFollow(), "Keep the newest in view");
     iconButton(tools, "Zoom out (or Ctrl and scroll)", "M2 7h10", () => this.zoom(2));
@@ -96,6 +97,7 @@ export class TimelineView {
     write(this.total, count(state.total, "task"));
     this.chips(state.counts);
     show(this.empty, !store.bars.size);
+    show(this.stop, store.style.stops && store.live());
     show(this.following, store.live() || store.follow);
     this.following.setAttribute("aria-pressed", String(store.follow));
     this.waiting.setAttribute("aria-pressed", String(this.waits));

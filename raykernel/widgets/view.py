@@ -99,7 +99,7 @@ class LiveView(anywidget.AnyWidget):
         pump: Callable[[Step], Pump] = ThreadPump,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(style_table=style_table(**(style or {})), view_id=uuid4().hex)
+        super().__init__(style_table=style_table(stops=True, **(style or {})), view_id=uuid4().hex)
         self._cell = cell
         self._publish = publish
         self._make_pump = pump

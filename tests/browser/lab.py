@@ -1,6 +1,7 @@
-"""A JupyterLab server of the test's own, and a notebook in it as a person at a browser sees it.
+"""A Jupyter server of the test's own, and a notebook in it as a person at a browser sees it.
 
-    serving(folder)  ──▶  Lab       the server, 127.0.0.1, with a token, on one folder
+    serving(folder)  ──▶  Lab       the server, 127.0.0.1, with a token, on one folder; its page is
+                                    JupyterLab, or Notebook 7, which is made of the same parts
     browsing(path)   ──▶  Browser   headless Chromium
     NotebookPage(page, lab, name)   one notebook, open in one page
 
@@ -35,6 +36,8 @@ import psutil
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+#: The pages that a notebook is tried in: the server's module, and its application's class.
+FRONTS = {"lab": ("jupyterlab", "LabApp"), "notebook": ("notebook", "JupyterNotebookApp")}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--headless=new",
@@ -97,12 +100,13 @@ def browsing(chromium: str) -> Iterator[Browser]:
 
 
 class Lab:
-    """A running server. `url` ends without a slash."""
+    """A running server. `url` ends without a slash; `front` is one of `FRONTS`."""
 
-    def __init__(self, folder: Path, url: str, token: str) -> None:
+    def __init__(self, folder: Path, url: str, token: str, front: str = "lab") -> None:
         self.folder = folder
         self.url = url
         self.token = token
+        self.front = front
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """The server's answer to a request of its REST interface."""
@@ -128,6 +132,8 @@ class Lab:
 
     def address(self, name: str) -> str:
         """Where a browser finds a notebook of `folder`, in a workspace as nobody left it."""
+        if self.front == "notebook":
+            return f"{self.url}/notebooks/{quote(name)}?token={self.token}"
         return f"{self.url}/lab/tree/{quote(name)}?token={self.token}&reset"
 
     def end_kernels(self) -> None:
@@ -137,8 +143,9 @@ class Lab:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Lab]:
+def serving(folder: Path, front: str = "lab") -> Iterator[Lab]:
     """A server whose kernels import this checkout's raykernel."""
+    module, application = FRONTS[front]
     own = folder / _OWN
     runtime, settings = own / "runtime", own / "settings"
     for name, values in _SETTINGS.items():
@@ -159,9 +166,9 @@ def serving(folder: Path) -> Iterator[Lab]:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *(sys.executable, "-m", module, "--no-browser", "--allow-root"),
         *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"),
-        "--LabApp.expose_app_in_browser=True",
+        f"--{application}.expose_app_in_browser=True",
     ]
     log = own / "server.log"
     with log.open("w") as output:
@@ -169,7 +176,7 @@ def serving(folder: Path) -> Iterator[Lab]:
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        yield Lab(folder, _answering(server, runtime, log), token)
+        yield Lab(folder, _answering(server, runtime, log), token, front)
     finally:
         _end(server)
 

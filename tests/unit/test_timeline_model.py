@@ -139,3 +139,45 @@ def test_the_trace_nests_a_tasks_parts_and_tells_what_waited() -> None:
     waits = [(e["ph"], e["ts"] - 10e6) for e in events if e["cat"] == "wait"]
     assert waits == [("b", 0), ("e", 250_000), ("b", 250_000), ("e", 500_000)]
     json.dumps(events)
+
+
+def test_the_trace_is_what_the_format_wants() -> None:
+    """As Perfetto's importer reads it: numbers for processes, threads and times, a name for each
+    thread before its events, slices that nest, waits that begin and end by one id."""
+    tasks = [
+        ended("C1", 9.0, kind=ACTOR, actor="a", worker="9"),
+        ended("f1", 10.5, 2.0, ready=10.25, called=10.75, returned=12.25, taken=5, made=6),
+        ended("f2", 13.0, 0.000001, error="ValueError: <no>", state=FAILED),
+        ended("g1", 13.5, worker="node-2/17"),
+    ]
+    events = json.loads(json.dumps(trace.events(tasks)))
+    named: dict[tuple[int, int], str] = {}
+    opened: dict[tuple[str, str], float] = {}
+    slices: dict[int, list[tuple[float, float]]] = {}
+    for event in events:
+        assert {"ph", "ts", "pid", "tid", "name", "cat"} <= set(event)
+        for field in ("pid", "tid"):
+            assert type(event[field]) is int
+            assert 0 <= event[field] < 2**32
+        assert isinstance(event["ts"], int | float)
+        place = (event["pid"], event["tid"])
+        if event["ph"] == "M":
+            assert event["name"] in ("process_name", "thread_name")
+            named[place] = event["args"]["name"]
+            continue
+        assert place in named
+        if event["ph"] == "X":
+            assert event["dur"] >= 0
+            slices.setdefault(event["tid"], []).append((event["ts"], event["ts"] + event["dur"]))
+        elif event["ph"] == "b":
+            opened[event["id"], event["name"]] = event["ts"]
+        else:
+            assert event["ph"] == "e"
+            assert opened.pop((event["id"], event["name"])) <= event["ts"]
+    assert not opened
+    assert named[1, 9] == "actor:C worker:9"
+    for spans in slices.values():
+        for a, b in spans:
+            assert all(
+                d <= a or c >= b or (c <= a and b <= d) or (a <= c and d <= b) for c, d in spans
+            )
