@@ -7,7 +7,7 @@ costs one comparison.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from .events import ACTOR, CALL, TASK, EventBatch, Finished, TaskInfo
@@ -31,19 +31,23 @@ class Feed:
         self.brief: set[bytes] = set()  # of the watchers
         self.sampled: set[bytes] = set()  # of the brief ones
         self.ended: deque[Task] = deque(maxlen=kept)
-        self._changed: dict[bytes, Task] = {}
+        # What happened since the last batch, a task maybe more than once: appending is all that
+        # is done at the time, as tens of thousands may come and go between two batches.
+        self._begun: list[Task] = []
+        self._over: list[Task] = []
         self._told: set[bytes] = set()  # tasks that brief watchers believe to be live
         self._clock = clock
         self._last = 0.0
 
     def note(self, task: Task) -> None:
+        """A task was submitted or began."""
         if self.watchers:
-            self._changed[task.spec.id] = task
+            self._begun.append(task)
 
     def end(self, task: Task) -> None:
         self.ended.append(task)
         if self.watchers:
-            self._changed[task.spec.id] = task
+            self._over.append(task)
 
     def watch(
         self, client: bytes, live: Iterable[Task], brief: bool = False, sample: bool = False
@@ -69,28 +73,31 @@ class Feed:
         if not self.brief:
             self._told.clear()
         if not self.watchers:
-            self._changed.clear()
+            self._begun.clear()
+            self._over.clear()
 
     def due(self, now: float) -> list[tuple[bytes, Events]]:
         """The next batch for each watcher, if there is something in it and it is time."""
-        if not self._changed or now - self._last < INTERVAL:
+        if not (self._begun or self._over) or now - self._last < INTERVAL:
             return []
         return self._batches(now)
 
     def flush(self) -> list[tuple[bytes, Events]]:
         """The same, now: so that what is asked for next is not older than what was told."""
-        return self._batches(self._clock(), all_of_it=True) if self._changed else []
+        changed = self._begun or self._over
+        return self._batches(self._clock(), all_of_it=True) if changed else []
 
     def _batches(self, now: float, all_of_it: bool = False) -> list[tuple[bytes, Events]]:
         self._last = now
-        tasks = list(self._changed.values())
-        self._changed = {}
+        begun, over = self._begun, self._over
+        self._begun, self._over = [], []
         out = []
         if len(self.brief) < len(self.watchers):
+            tasks = {t.spec.id: t for t in (*over, *begun)}.values()
             whole = Events(EventBatch([info(t) for t in tasks], now))
             out += [(client, whole) for client in self.watchers if client not in self.brief]
         if self.brief:
-            infos, quick = self._in_brief(tasks, now, 0.0 if all_of_it else INTERVAL)
+            infos, quick = self._in_brief(begun, over, now, 0.0 if all_of_it else INTERVAL)
             plain = self.brief - self.sampled
             if plain and (infos or quick):
                 brief = Events(EventBatch(infos, now, finished=_numbers(quick)))
@@ -103,37 +110,37 @@ class Feed:
         return out
 
     def _in_brief(
-        self, tasks: list[Task], now: float, patience: float
+        self, begun: list[Task], over: list[Task], now: float, patience: float
     ) -> tuple[list[TaskInfo], list[Task]]:
         """What is told one by one, and the quick tasks. A live task younger than `patience` is
         left to the next batch: it may be over then."""
-        told, infos = self._told, []
-        quick: list[Task] = []
-        for task in tasks:
-            spec = task.spec
-            if task.state in LIVE_STATES:
-                if now - task.submitted < patience and spec.id not in told:
-                    self._changed[spec.id] = task
-                    continue
-                told.add(spec.id)
-            elif spec.id in told:
-                told.discard(spec.id)
-            elif task.state is TaskState.FINISHED:
-                quick.append(task)
+        told, finished = self._told, TaskState.FINISHED
+        if len(set(map(id, over))) < len(over):  # some were made again, and ended again
+            over = list({t.spec.id: t for t in over}.values())
+        quick = [t for t in over if t.state is finished]
+        if told and quick:
+            quick = [t for t in quick if t.spec.id not in told]
+        infos = []
+        if len(quick) < len(over):
+            ended = [t for t in over if t.state not in LIVE_STATES]
+            infos = [info(t) for t in ended if t.state is not finished or t.spec.id in told]
+            told.difference_update([t.spec.id for t in ended])
+        live = [t for t in begun if t.state in LIVE_STATES]
+        for task in {t.spec.id: t for t in live}.values():
+            if now - task.submitted < patience and task.spec.id not in told:
+                self._begun.append(task)
                 continue
+            told.add(task.spec.id)
             infos.append(info(task))
         return infos, quick
 
     def next_due(self, now: float) -> float | None:
-        return max(0.0, self._last + INTERVAL - now) if self._changed else None
+        return max(0.0, self._last + INTERVAL - now) if self._begun or self._over else None
 
 
 def _numbers(tasks: list[Task]) -> list[Finished]:
-    counts: dict[tuple[str, str, int], int] = {}
-    for task in tasks:
-        spec = task.spec
-        key = (spec.cell, spec.name, spec.kind)
-        counts[key] = counts.get(key, 0) + 1
+    specs = [task.spec for task in tasks]
+    counts = Counter([(spec.cell, spec.name, spec.kind) for spec in specs])
     return [Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counts.items()]
 
 

@@ -14,6 +14,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from .style import LOOKS
+
 FOLDER = Path(__file__).parent
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.MULTILINE)
@@ -30,8 +32,10 @@ def bundle(entry: str) -> str:
 
 @cache
 def styles(*names: str) -> str:
-    """The text of several style sheets; the shared tokens come first."""
-    return "\n".join((FOLDER / name).read_text() for name in ("views.css", *names))
+    """The text of several style sheets; the colours they share come first."""
+    states = "".join(f"--rk-{look['state'].lower()}: {look['color']};" for look in LOOKS)
+    sheets = ((FOLDER / name).read_text() for name in ("tokens.css", *names))
+    return "\n".join((f":is(.raykernel-view, .raykernel-progress) {{{states}}}", *sheets))
 
 
 def imports(name: str) -> list[str]:

@@ -2,8 +2,8 @@
 top, on a machine that does nothing else.
 
     throughput   1,000 tiny tasks at once, again and again for a second, in a real kernel: in turn
-                 with the extension unloaded, which shows nothing, and with progress and the
-                 graph, in the same session. Each pair gives a ratio; told is their median.
+                 with nothing shown, and with progress and the graph, in one session. Each pair
+                 gives a ratio; told is their median.
     bytes        what the views send to the front end in a second of it
     --browser    the same in JupyterLab in a headless Chromium, which draws the views
     --view NAME  with another view than the graph; `none`: progress alone; `nothing`: neither,
@@ -37,8 +37,9 @@ START = (
     "    return n / (time.perf_counter() - began)\n"
     "_ = round_of(1)",
 )
-HIDE = "%unload_ext raykernel"
-SHOW = "%load_ext raykernel"
+_AGAIN = "%unload_ext raykernel\n%env RAYKERNEL_PROGRESS={}\n%load_ext raykernel"
+HIDE = _AGAIN.format("no")
+SHOW = _AGAIN.format("yes")
 VIEWS = ("graph", "timeline", "status", "memory", "logs")
 
 

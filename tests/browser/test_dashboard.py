@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,6 +12,7 @@ from playwright.sync_api import expect
 
 import raykernel as ray
 from raykernel.util import state
+from tests.browser.dash import dashboard
 from tests.browser.lab import browsing, until
 
 #: The views that show how many tasks are in which state.
@@ -56,19 +54,7 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
     counter = Counter.remote()
     assert ray.get(counter.add.remote()) == 1
     waiting = [wait.remote() for _ in range(5)]
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "raykernel", "dashboard", "--session", session),
-            *("--port", "0", "--no-browser"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", server.stdout.readline())
-        assert found is not None
-        address = found[0]
+    with dashboard(session) as (address, server):
         assert refused(address.split("?")[0])
         assert refused(address, Host="evil.example")
         with browsing(chromium) as browser:
@@ -110,8 +96,3 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
             assert errors == []
         ray.shutdown()
         assert server.wait(20) == 0
-    finally:
-        server.kill()
-        server.wait()
-        if server.stdout is not None:
-            server.stdout.close()

@@ -34,8 +34,9 @@ CELLS = (
     "more = [wait.remote('nowhere') for _ in range(5)]\n"
     "_ = ray.wait(more, num_returns=5)",
     "from collections import Counter as Count\n"
-    "states = Count(t.state for t in ray.util.state.list_tasks())\n"
-    "print('listed', *(f'{n} {state.lower()}' for state, n in sorted(states.items())))",
+    "states = Count('cancelled' if t.error_type == 'TASK_CANCELLED' else t.state.lower()\n"
+    "               for t in ray.util.state.list_tasks())\n"
+    "print('listed', *(f'{n} {state}' for state, n in sorted(states.items())))",
     "del weights\n%ray stop",
 )
 WORK, WAITED, STOPPED, LISTED, END = range(6, 11)

@@ -50,3 +50,17 @@ def test_what_is_imported_is_there(path: Path) -> None:
         )
         wanted = {name.strip() for name in names.split(",") if name.strip()}
         assert wanted <= set(top_level(exported)), home
+
+
+@pytest.mark.parametrize("path", sorted(modules.FOLDER.glob("*.css")), ids=lambda path: path.name)
+def test_colours_of_a_page_that_may_not_be_there_have_a_fallback(path: Path) -> None:
+    """VS Code and Colab have no Jupyter variables, Jupyter none of VS Code's."""
+    assert not re.findall(r"var\(--(?:jp|vscode)-[\w-]+\)", path.read_text())
+
+
+def test_every_style_sheet_shares_the_tokens() -> None:
+    for names in (("views.css",), ("progress.css",)):
+        text = modules.styles(*names)
+        assert "--rk-failed: #d55e00" in text
+        used = set(re.findall(r"var\((--rk-[\w-]+)", text))
+        assert used <= set(re.findall(r"(--rk-[\w-]+):", text))
