@@ -32,6 +32,13 @@ def ray(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """The pictures of docs/views.md, anew."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "docs.screenshots", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     session.install("ruff")
     session.run("ruff", "check", ".")
