@@ -4,6 +4,8 @@ top, on a machine that does nothing else.
     throughput   1,000 tiny tasks at once, again and again for a second, in a real kernel: in turn
                  with nothing shown, and with progress and the graph, in one session. Each pair
                  gives a ratio; told is their median.
+    CPU          what a task takes of all the session's processes and of the kernel, likewise: a
+                 machine that others use too spoils this less
     bytes        what the views send to the front end in a second of it
     --browser    the same in JupyterLab in a headless Chromium, which draws the views
     --view NAME  with another view than the graph; `none`: progress alone; `nothing`: neither,
@@ -28,13 +30,18 @@ SECONDS = 1.0
 ROUNDS = 15
 START = (
     "%load_ext raykernel\n%ray start -n 2",
-    "import time\nimport raykernel as ray\n"
+    "import time, psutil\nimport raykernel as ray\n"
     "@ray.remote\ndef tiny(): return 1\n"
+    "def cpu():\n"
+    "    me = psutil.Process()\n"
+    "    times = [p.cpu_times() for p in (me, *me.children(recursive=True))]\n"
+    "    return sum(t.user + t.system for t in times)\n"
     "def round_of(seconds):\n"
-    "    n, began = 0, time.perf_counter()\n"
+    "    n, spent, began = 0, cpu(), time.perf_counter()\n"
     "    while time.perf_counter() - began < seconds:\n"
     "        ray.get([tiny.remote() for _ in range(1000)]); n += 1000\n"
-    "    return n / (time.perf_counter() - began)\n"
+    "    took = time.perf_counter() - began\n"
+    "    return f'{n / took} {(cpu() - spent) / n}'\n"
     "_ = round_of(1)",
 )
 _AGAIN = "%unload_ext raykernel\n%env RAYKERNEL_PROGRESS={}\n%load_ext raykernel"
@@ -48,32 +55,39 @@ class Outcome(NamedTuple):
     shown: float
     ratio: float  # the median of the rounds'
     worst: float
+    cpu: float  # of a task without views to that of one with, the median of the rounds'
     bytes: float  # a second, to the front end
 
     def __str__(self) -> str:
         return (
             f"nothing shown {self.plain:,.0f} tasks/s, with the views {self.shown:,.0f}, "
-            f"ratio {self.ratio:.1%} (rounds from {self.worst:.1%}); "
+            f"ratio {self.ratio:.1%} (rounds from {self.worst:.1%}), by CPU {self.cpu:.1%}; "
             f"{self.bytes / 1024:.0f} KiB/s to the front end"
         )
 
 
-def compare(plain: Callable[[], float], shown: Callable[[], tuple[float, float]]) -> Outcome:
-    """`plain()` gives tasks a second, `shown()` that and bytes a second."""
-    rounds = []
+class Round(NamedTuple):
+    rate: float  # tasks a second
+    cpu: float  # seconds a task
+    bytes: float  # a second
+
+
+def compare(plain: Callable[[], Round], shown: Callable[[], Round]) -> Outcome:
+    rounds: list[tuple[Round, Round]] = []
     for number in range(ROUNDS):  # who goes first changes, as machines warm up
         if number % 2:
             with_views = shown()
-            rounds.append((plain(), *with_views))
+            rounds.append((plain(), with_views))
         else:
-            rounds.append((plain(), *shown()))
-    ratios = [b / a for a, b, _ in rounds]
+            rounds.append((plain(), shown()))
+    ratios = [b.rate / a.rate for a, b in rounds]
     return Outcome(
-        statistics.median(a for a, _, _ in rounds),
-        statistics.median(b for _, b, _ in rounds),
+        statistics.median(a.rate for a, _ in rounds),
+        statistics.median(b.rate for _, b in rounds),
         statistics.median(ratios),
         min(ratios),
-        statistics.median(c for _, _, c in rounds),
+        statistics.median(a.cpu / b.cpu for a, b in rounds),
+        statistics.median(b.bytes for _, b in rounds),
     )
 
 
@@ -83,10 +97,7 @@ def in_kernel(view: str) -> Outcome:
             k.run(code)
         k.run(HIDE)
 
-        def plain() -> float:
-            return round_in(k)[0]
-
-        def shown() -> tuple[float, float]:
+        def shown() -> Round:
             if view == "nothing":
                 return round_in(k)
             k.run(SHOW)
@@ -97,7 +108,7 @@ def in_kernel(view: str) -> Outcome:
             k.run(HIDE)
             return measured
 
-        return compare(plain, shown)
+        return compare(lambda: round_in(k), shown)
 
 
 def answer(k: Kernel) -> None:
@@ -108,16 +119,22 @@ def answer(k: Kernel) -> None:
             k.press(view["model_id"], {"hello": "in place"})
 
 
-def round_in(k: Kernel) -> tuple[float, float]:
-    """Tasks a second, and bytes a second that came meanwhile by comms and displays."""
+def round_in(k: Kernel) -> Round:
+    """Bytes are those that came by comms and displays."""
     k.messages.clear()
-    rate = float(k.value(k.run(f"round_of({SECONDS})")))
+    k.run(f"print(round_of({SECONDS}))")
+    rate, cpu = told(next(m["content"]["text"] for m in k.messages if m["msg_type"] == "stream"))
     sent = sum(
         len(json.dumps(m["content"], separators=(",", ":")))
         for m in k.messages
         if m["msg_type"] in ("comm_msg", "display_data", "update_display_data")
     )
-    return rate, sent / SECONDS
+    return Round(rate, cpu, sent / SECONDS)
+
+
+def told(output: str) -> tuple[float, float]:
+    rate, cpu = output.strip().splitlines()[-1].split()
+    return float(rate), float(cpu)
 
 
 def in_browser(view: str) -> Outcome:
@@ -144,7 +161,7 @@ def in_browser(view: str) -> Outcome:
             book.run(cell)
             book.wait_until_idle()
 
-        def round_now() -> tuple[float, float]:
+        def round_now() -> Round:
             received[0] = 0
             book.run(5)
             page.wait_for_timeout(1000 * SECONDS)
@@ -154,9 +171,9 @@ def in_browser(view: str) -> Outcome:
                 """() => window.jupyterapp.shell.currentWidget.content.widgets.at(-1)
                        .model.sharedModel.outputs.map((o) => o.text || "").join("")"""
             )
-            return float(str(output).strip().splitlines()[-1]), took
+            return Round(*told(str(output)), took)
 
-        def shown() -> tuple[float, float]:
+        def shown() -> Round:
             run(3)
             run(4)
             measured = round_now()
@@ -165,7 +182,7 @@ def in_browser(view: str) -> Outcome:
 
         for cell in range(3):
             run(cell)
-        outcome = compare(lambda: round_now()[0], shown)
+        outcome = compare(round_now, shown)
         lab.end_kernels()
         return outcome
 
