@@ -34,6 +34,7 @@ _LARGEST = 1.3  # zoom of a small graph
 _PAD = 14.0
 _LEGEND = 34.0
 _EDGES = 240  # between cards; the heaviest
+_SKIPS, _LIFT = 75.0, 19.0  # an edge longer than that leaves its row; as in graph_paint.js
 _ROWS_LISTED = 40
 _FONT = "font-family='system-ui,-apple-system,Segoe UI,sans-serif'"
 
@@ -214,8 +215,13 @@ def _thickness(weight: int) -> float:
 
 def _curve(a: Box, b: Box) -> str:
     x1, y1, x2, y2 = a.right, a.y + a.h / 2, b.x, b.y + b.h / 2
-    bend = max(24.0, abs(x2 - x1) / 2)
-    return f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
+    bend, lift = max(24.0, abs(x2 - x1) / 2), 0.0
+    if abs(y2 - y1) < 1 and x2 - x1 > _SKIPS:  # it would pass behind what stands between
+        bend, lift = (x2 - x1) / 4, _LIFT
+    return (
+        f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1 - lift:.0f} {x2 - bend:.0f} {y2 - lift:.0f} "
+        f"{x2:.0f} {y2:.0f}"
+    )
 
 
 def _lanes(picture: Picture) -> str:

@@ -309,7 +309,8 @@ class LiveView(anywidget.AnyWidget):
             try:
                 self._recall()
             except Exception:  # whatever an engine raises once its session has ended
-                self.close()
+                if self._model.rests:
+                    self.close()
         with self._turn:
             if self._closed or (self._drawn == self._model.version and self._form == "static"):
                 return

@@ -122,8 +122,7 @@ def answer(k: Kernel) -> None:
 def round_in(k: Kernel) -> Round:
     """Bytes are those that came by comms and displays."""
     k.messages.clear()
-    k.run(f"print(round_of({SECONDS}))")
-    rate, cpu = told(next(m["content"]["text"] for m in k.messages if m["msg_type"] == "stream"))
+    rate, cpu = told(k.text(k.run(f"print(round_of({SECONDS}))")))
     sent = sum(
         len(json.dumps(m["content"], separators=(",", ":")))
         for m in k.messages
