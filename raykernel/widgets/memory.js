@@ -137,7 +137,7 @@ function heldBy(row) {
 }
 
 function placeOf(row) {
-  return row[PINS] ? `${row[WHERE]}, pinned${row[PINS] > 1 ? ` ${row[PINS]} times` : ""}` : row[WHERE];
+  return row[PINS] ? `${row[WHERE]}, pinned${row[PINS] > 1 ? ` ×${row[PINS]}` : ""}` : row[WHERE];
 }
 
 function shortId(id) {
