@@ -65,7 +65,7 @@ class FileHandler(_Guarded):
     def get(self, name: str) -> None:
         if name == "all.css":
             self.set_header("Content-Type", "text/css; charset=utf-8")
-            self.write(modules.styles("views.css", "cluster.css", "panels.css"))
+            self.write(modules.styles("cluster.css", "panels.css"))
             return
         home = _PAGE.parent if name == "page.js" else modules.FOLDER
         path = home / name

@@ -17,7 +17,7 @@ class ClusterView(LiveView):
     one. `controls` starts and ends sessions."""
 
     _esm = bundle("cluster.js")
-    _css = styles("views.css", "cluster.css")
+    _css = styles("cluster.css")
 
     def __init__(
         self, engine: Engine | None, *, controls: Controls | None = None, **how: Any

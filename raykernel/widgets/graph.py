@@ -21,7 +21,7 @@ class GraphView(LiveView):
     """The tasks of a session, or of one cell (`cell`), as a graph that follows the work."""
 
     _esm = bundle("graph.js")
-    _css = styles("views.css")
+    _css = styles()
 
     def __init__(
         self, engine: Engine | None, cell: str = "", *, depth: int | None = None, **how: Any

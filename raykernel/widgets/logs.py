@@ -16,7 +16,7 @@ class LogView(LiveView):
     """What the tasks of a session write, as they write it."""
 
     _esm = bundle("logs.js")
-    _css = styles("views.css", "panels.css")
+    _css = styles("panels.css")
 
     def __init__(self, engine: Engine | None, model: LogModel | None = None, **how: Any) -> None:
         model = model or LogModel()

@@ -18,7 +18,7 @@ class MemoryView(LiveView):
     """The objects of a session by size, and who keeps each; it outlives the session."""
 
     _esm = bundle("memory.js")
-    _css = styles("views.css", "panels.css")
+    _css = styles("panels.css")
 
     def __init__(
         self, engine: Engine | None, look: Callable[[Engine], Look], *, rows: int = 20, **how: Any

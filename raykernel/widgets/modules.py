@@ -32,7 +32,13 @@ def bundle(entry: str) -> str:
 
 @cache
 def styles(*names: str) -> str:
-    """The text of several style sheets; the colours they share come first."""
+    """The text of the views' style sheets: what all have in common, and these."""
+    return coloured("views.css", *names)
+
+
+@cache
+def coloured(*names: str) -> str:
+    """The text of some style sheets, behind the colours that all share."""
     states = "".join(f"--rk-{look['state'].lower()}: {look['color']};" for look in LOOKS)
     sheets = ((FOLDER / name).read_text() for name in ("tokens.css", *names))
     return "\n".join((f":is(.raykernel-view, .raykernel-progress) {{{states}}}", *sheets))

@@ -15,7 +15,7 @@ import ipywidgets
 import traitlets
 
 from raykernel.widgets.controls import Controls
-from raykernel.widgets.modules import styles
+from raykernel.widgets.modules import coloured
 from raykernel.widgets.text import still_bundle
 from raykernel.widgets.work import Snapshot
 
@@ -29,7 +29,7 @@ class ProgressView(anywidget.AnyWidget):
     """
 
     _esm = HERE / "progress.js"
-    _css = styles("progress.css")
+    _css = coloured("progress.css")
 
     comm: Any
     # A layout would be a model of its own, with a comm that ipywidgets opens under any cell.

@@ -17,7 +17,7 @@ class TimelineView(LiveView):
     """When the tasks of a session, or of one cell (`cell`), waited, ran and moved data."""
 
     _esm = bundle("timeline.js")
-    _css = styles("views.css")
+    _css = styles()
 
     def __init__(self, engine: Engine | None, cell: str = "", **how: Any) -> None:
         super().__init__(TimelineModel(), engine, cell, style={"functions": FUNCTIONS}, **how)

@@ -25,7 +25,6 @@ CELLS = (
     "import raykernel as ray\n"
     "@ray.remote\ndef work(n):\n    print('working on', n)\n    return bytes(200_000)\n"
     "done = [work.remote(n) for n in range(400)]\n_ = ray.get(done)",
-    "%ray stop",
 )
 
 

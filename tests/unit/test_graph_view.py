@@ -259,7 +259,7 @@ def test_text_needs_no_display(desk: Desk) -> None:
 def test_the_module_and_its_style_are_sent_along(desk: Desk) -> None:
     state = desk.view.get_state()
     assert state["_esm"] == modules.bundle("graph.js")
-    assert state["_css"] == modules.styles("views.css")
+    assert state["_css"] == modules.styles()
 
 
 def test_what_is_sent_is_bounded(desk: Desk) -> None:

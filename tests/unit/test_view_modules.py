@@ -59,8 +59,7 @@ def test_colours_of_a_page_that_may_not_be_there_have_a_fallback(path: Path) -> 
 
 
 def test_every_style_sheet_shares_the_tokens() -> None:
-    for names in (("views.css",), ("progress.css",)):
-        text = modules.styles(*names)
+    for text in (modules.styles("cluster.css", "panels.css"), modules.coloured("progress.css")):
         assert "--rk-failed: #d55e00" in text
-        used = set(re.findall(r"var\((--rk-[\w-]+)", text))
+        used = set(re.findall(r"var\((--rk-[\w-]+)\)", text))
         assert used <= set(re.findall(r"(--rk-[\w-]+):", text))
