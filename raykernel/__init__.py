@@ -28,7 +28,8 @@ from raykernel.api import (
     wait,
 )
 from raykernel.generators import DynamicObjectRefGenerator, ObjectRefGenerator
-from raykernel.ids import ActorID, JobID, NodeID, TaskID
+from raykernel.ids import ActorID, JobID, NodeID, TaskID, WorkerID
+from raykernel.placement import PlacementGroupID
 from raykernel.refs import ObjectRef
 from raykernel.runtime_context import get_runtime_context
 
@@ -44,7 +45,9 @@ __all__ = [
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
+    "PlacementGroupID",
     "TaskID",
+    "WorkerID",
     "__version__",
     "actor",
     "as_completed",

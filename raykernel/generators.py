@@ -142,6 +142,12 @@ class ObjectRefGenerator:
             self._over = True
             self._client.queue(m.DropStream(self._task, self._position))
 
+    def send(self, value: Any) -> Any:
+        raise NotImplementedError("a task's generator takes no values: pass it a queue or an actor")
+
+    def throw(self, *error: Any) -> Any:
+        raise NotImplementedError("a task's generator takes no exceptions: `ray.cancel` it")
+
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None and end._client is not None and not self._over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from raykernel.runtime import context
@@ -11,6 +12,7 @@ class BaseID:
     """An id of bytes; all ones stand for none."""
 
     __slots__ = ("_id",)
+    _SIZE = 28
 
     def __init__(self, value: bytes) -> None:
         self._id = value
@@ -29,6 +31,19 @@ class BaseID:
     def binary(self) -> bytes:
         return self._id
 
+    @classmethod
+    def nil(cls) -> Any:
+        return cls(b"\xff" * cls._SIZE)
+
+    @classmethod
+    def from_random(cls) -> Any:
+        """An id that stands for nothing."""
+        return cls(os.urandom(cls._SIZE))
+
+    @classmethod
+    def size(cls) -> int:
+        return cls._SIZE
+
     def is_nil(self) -> bool:
         return not self._id.strip(b"\xff")
 
@@ -45,6 +60,15 @@ class BaseID:
 class JobID(BaseID):
     """A driver's id in its session."""
 
+    _SIZE = 4
+
+    @classmethod
+    def from_int(cls, value: int) -> JobID:
+        return cls(value.to_bytes(cls._SIZE, "big"))
+
+    def int(self) -> int:
+        return int.from_bytes(self._id, "big")
+
 
 def current_job() -> JobID:
     """The job that this process works for; empty without a session."""
@@ -53,6 +77,8 @@ def current_job() -> JobID:
 
 class ActorID(BaseID):
     """An actor's id."""
+
+    _SIZE = 16
 
     @property
     def job_id(self) -> JobID:
@@ -66,8 +92,22 @@ class NodeID(BaseID):
 class TaskID(BaseID):
     """A task's id."""
 
+    _SIZE = 24
+
     def job_id(self) -> JobID:
         return current_job()
 
 
-__all__ = ["ActorID", "BaseID", "JobID", "NodeID", "TaskID", "current_job"]
+class WorkerID(BaseID):
+    """A process's id in its session."""
+
+
+__all__ = [
+    "ActorID",
+    "BaseID",
+    "JobID",
+    "NodeID",
+    "TaskID",
+    "WorkerID",
+    "current_job",
+]

@@ -23,7 +23,17 @@ import msgspec
 from .ids import handle_id
 from .instructions import Instruction, Send, SignalWorker
 from .messages import ErrorRecord, Exit
-from .records import Actor, ActorState, Client, Task, TaskEvent, TaskState, Worker, cancelled
+from .records import (
+    Actor,
+    ActorState,
+    Client,
+    Task,
+    TaskEvent,
+    TaskState,
+    Worker,
+    cancelled,
+    told_in_full,
+)
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -208,7 +218,7 @@ class ActorTable:
     def creation_failed(self, actor: Actor, record: ErrorRecord) -> None:
         if record.kind != "unschedulable":
             record = msgspec.structs.replace(
-                record,
+                told_in_full(record),
                 kind="actor_died",
                 message="The actor died because of an error raised in its creation task",
             )

@@ -190,7 +190,7 @@ class Async(Concurrent):
                         value = await value
                     outcome = execute.success(client, running, value, started)
         except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError) and spec.id in self.cancelled
+            cancelled = isinstance(error, asyncio.CancelledError)  # also one of its own making
             outcome = execute.failure(running, error, started, cancelled)
         self._tasks.pop(spec.id, None)
         self.cancelled.discard(spec.id)

@@ -83,6 +83,8 @@ class Endings:
             if task.timed_out:
                 event, task.error = TaskEvent.FAILED, record.message
             self._end(task, event, self._spread(task, record), worker)
+            if task.spec.kind == m.CREATION:  # it interrupted itself
+                core.actors.creation_failed(core.actors.actors[task.spec.actor], record)
         elif status == "exit" and worker.actor is not None:
             self.abandon(worker, message.values)
             actor = worker.actor

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum
 
+from msgspec import structs
+
 from .messages import ActorOptions, ErrorRecord, TaskSpec, Value
 from .resources import Pool
 
@@ -236,3 +238,15 @@ class Actor:
         self.restarts = 0
         self.ending = False  # nobody holds a handle: leaves when its calls are done
         self.death: ErrorRecord | None = None
+
+
+def told_in_full(record: ErrorRecord) -> ErrorRecord:
+    """The same error as that of the last task it came through, with the way in its text."""
+    name, text = record.name, record.text.removeprefix("Traceback (most recent call last):\n")
+    for step in record.via:
+        text = (
+            "  At least one of the input arguments for this task could not be computed:\n"
+            f"ray.exceptions.RayTaskError: ray::{name}() (pid={record.pid}, ip=127.0.0.1)\n{text}"
+        )
+        name = f"{step}.__init__" if step is record.via[-1] else step
+    return structs.replace(record, name=name, text=text if record.text else "", via=())

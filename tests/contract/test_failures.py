@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -83,6 +84,56 @@ def test_a_constructors_failure_is_told_by_the_calls(ray: ModuleType) -> None:
     )
     assert "Broken object at 0x" in text
     assert text.endswith("ValueError: no way")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError])
+def test_a_constructor_that_interrupts_itself_ends_its_actor(
+    ray: ModuleType, error: type[BaseException]
+) -> None:
+    @ray.remote(num_cpus=0)
+    class Broken:
+        def __init__(self) -> None:
+            raise error
+
+        async def ping(self) -> None: ...
+
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(Broken.remote().ping.remote(), timeout=60)
+
+
+def test_a_constructors_failed_argument_ends_its_actor_and_is_told(ray: ModuleType) -> None:
+    @ray.remote
+    def fail() -> None:
+        raise ValueError("no way")
+
+    @ray.remote(num_cpus=0)
+    class Needy:
+        def __init__(self, x: Any) -> None: ...
+
+        def ping(self) -> None: ...
+
+    with pytest.raises(ray.exceptions.ActorDiedError) as caught:
+        ray.get(Needy.remote(fail.remote()).ping.remote(), timeout=60)
+    assert not isinstance(caught.value, ray.exceptions.RayTaskError)
+    text = shown(caught.value)
+    assert "error raised in its creation task, ray::Needy.__init__()" in text
+    assert "At least one of the input arguments" in text
+    assert "ValueError: no way" in text
+
+
+def test_an_async_call_that_cancels_itself_is_a_cancelled_task(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=0)
+    class Quitter:
+        async def quit(self) -> None:
+            raise asyncio.CancelledError
+
+        async def ping(self) -> str:
+            return "here"
+
+    quitter = Quitter.remote()
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(quitter.quit.remote())
+    assert ray.get(quitter.ping.remote()) == "here"
 
 
 def test_an_actors_death_fails_those_who_take_its_results(ray: ModuleType) -> None:

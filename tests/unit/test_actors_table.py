@@ -322,7 +322,7 @@ def test_a_constructors_failed_argument_is_why_the_actor_is_dead():
     call = session.call(creation)
     session.driver(bad, creation, call, m.Release([ref(bad)]))
     (error,) = errors(worker(raised(bad)), session.driver)
-    assert (error.kind, error.name, error.via) == ("actor_died", "bad", ("A",))
+    assert (error.kind, error.name, error.via) == ("actor_died", "A.__init__", ())
 
 
 def test_an_unexpected_end_is_told():
