@@ -27,8 +27,7 @@ def kernels(session: nox.Session, ipykernel: str) -> None:
 def ray(session: nox.Session) -> None:
     """What is promised of Ray's API, on Ray itself."""
     session.install("-e", ".[test-ray]")
-    parallel = ("-n", "2", "--dist", "loadfile")  # and Ray taking a process down is one failure
-    session.run("pytest", "-m", "ray", *parallel, "tests/contract", "tests/util", *session.posargs)
+    session.run("pytest", "-m", "ray", "tests/contract", "tests/util", *session.posargs)
 
 
 @nox.session
