@@ -100,8 +100,9 @@ def init(
     """Start a session on this machine, or connect to one. Blocks until it answers, about 0.2 s.
 
     `address`: the name of a session that runs (or its `session.json`, or what its context has for
-    "address") connects to it, as one more driver. "local" always starts one. Without it a notebook
-    whose session has outlived its kernel comes back to that; all others start one.
+    "address") connects to it, as one more driver; HOST:PORT, `ray://HOST:10001` or "auto" to a Ray
+    cluster, which then runs the tasks (see engines/ray.py). "local" always starts one. Without it a
+    notebook whose session has outlived its kernel comes back to that; all others start one.
 
     `object_store_memory` is in bytes (default: 30 % of the machine's memory). Objects beyond it go
     to files, in the session's folder or in `object_spilling_directory`; that they don't is said as
@@ -143,13 +144,19 @@ def init(
         "_system_config": others.get("_system_config"),
     }  # fmt: skip
     total = _total(num_cpus, num_gpus, resources)
-    environment = json.loads(canonical(runtime_env) or "{}")
+    on_ray = sessions.on_ray(address)
+    environment = {} if on_ray else json.loads(canonical(runtime_env) or "{}")
     variables = environment.pop("env_vars", {})
     capacity = object_store_memory or session.default_capacity()
     if capacity < 1 << 20:
         raise ValueError(f"object_store_memory={capacity} is too small: it is in bytes")
     total["object_store_memory"] = int(capacity)
-    engine: ApiEngine | None = sessions.connect(address, asked, namespace or "")
+    engine: ApiEngine | None
+    if on_ray:
+        assert address is not None
+        engine = sessions.connect_to_ray(address, asked, namespace or "", runtime_env)
+    else:
+        engine = sessions.connect(address, asked, namespace or "")
     if engine is None:
         try:
             engine = sessions.start(total, int(capacity), asked, namespace or "", variables)

@@ -18,10 +18,14 @@ from raykernel.exceptions import (
     ActorUnavailableError,
     ActorUnschedulableError,
     GetTimeoutError,
+    ObjectFreedError,
     ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
+    OutOfMemoryError,
+    OwnerDiedError,
     RayError,
+    RaySystemError,
     RayTaskError,
     RuntimeEnvSetupError,
     TaskCancelledError,
@@ -92,7 +96,18 @@ def _error(record: ErrorRecord) -> RayError:
         return ObjectStoreFullError(sentence(record.message))
     if record.kind == "disk":
         return OutOfDiskError(sentence(record.message))
+    if record.kind in _BY_MESSAGE:
+        return _BY_MESSAGE[record.kind](sentence(record.message))
     return ObjectLostError(sentence(record.message))
+
+
+#: What other engines know besides.
+_BY_MESSAGE: dict[str, type[RayError]] = {
+    "oom": OutOfMemoryError,
+    "owner_died": OwnerDiedError,
+    "freed": ObjectFreedError,
+    "system": RaySystemError,
+}
 
 
 def _task_error(record: ErrorRecord) -> RayTaskError:

@@ -15,7 +15,8 @@ from typing import Any
 
 from raykernel.runtime import attach, context, session
 from raykernel.runtime.attach import Build
-from raykernel.runtime.engines import launch, local
+from raykernel.runtime.engines import launch, local, ray_connect
+from raykernel.runtime.engines.base import ApiEngine
 from raykernel.runtime.session import Home, SessionError, SessionInfo
 
 logger = logging.getLogger("raykernel")
@@ -79,6 +80,26 @@ def connect(
     if why:
         logger.warning("%s Packages may differ.", why)
     return engine
+
+
+def on_ray(address: str | None) -> bool:
+    """Whether this is where a Ray cluster is: `auto` is one that runs on this machine, if any."""
+    return ray_connect.is_rays(address) or (address == "auto" and bool(ray_connect.current()))
+
+
+def connect_to_ray(
+    address: str, asked: Mapping[str, Any], namespace: str, runtime_env: Any
+) -> ApiEngine:
+    """Connect to a Ray cluster. Raises ConnectionError, ValueError."""
+    given = [name for name, value in asked.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"When connecting to an existing cluster, {', '.join(given)} must not be provided: "
+            f"the Ray cluster at {address} has its own."
+        )
+    from raykernel.runtime.engines import ray  # which imports Ray
+
+    return ray.connect(address, namespace, runtime_env)
 
 
 def _come_back(asked: Mapping[str, Any], namespace: str) -> local.LocalEngine | None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from raykernel import api
 from raykernel.exceptions import RaySystemError
 from raykernel.placement import PlacementGroup, PlacementGroupID
@@ -62,13 +64,15 @@ def placement_group(
     group_id = PlacementGroupID.from_random()
     texts = [resources.encode(b) for b in bundles]
     try:
-        client.request(
+        told = client.request(
             lambda number: m.CreateGroup(
                 number, group_id.binary(), texts, strategy, name or "", lifetime == "detached"
             )
         )
     except RequestFailed as error:
         raise RaySystemError(str(error)) from None
+    if told:  # an engine that gives groups their ids
+        group_id = PlacementGroupID(msgspec.msgpack.decode(told, type=bytes))
     return PlacementGroup(group_id, [dict(b) for b in bundles])
 
 

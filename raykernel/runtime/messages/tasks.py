@@ -47,6 +47,7 @@ class TaskExtra(msgspec.Struct, frozen=True, array_like=True):
     actor: ActorOptions | None = None
     node: str = ""  # the only node it may run on, "" for any
     timeout: float = 0.0  # seconds it may run, each time it is tried; 0: any number
+    strategy: str = ""  # where else it would like to run, for engines with many nodes
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -31,9 +31,10 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no value. The API turns `kind` into one of its exception classes.
 
     kind: task, crashed, cancelled, timeout, actor_died, actor_unavailable, lost, pending_calls,
-    full, disk, setup, no_group, unschedulable. For kind "task", `cause` is the pickled user
-    exception (empty if that failed) and `text` its traceback, user frames only; `refs` are the ids
-    of the refs in `cause`, which whatever has the error as its value keeps.
+    full, disk, setup, no_group, unschedulable; oom, owner_died, freed, system. For kind "task",
+    `cause` is the pickled user exception (empty if that failed) and `text` its traceback, user
+    frames only; `refs` are the ids of the refs in `cause`, which whatever has the error as its
+    value keeps.
     """
 
     kind: str

@@ -1,0 +1,352 @@
+"""The Ray engine: a cluster of Ray's runs the tasks, seen from a driver or from a task there.
+
+    driver    API ─▶ RayClient ─▶ Ray ─▶ worker: ray_worker.run ─▶ the user's function
+              views ◀─ Table ◀─ thread ◀─ feed actor ◀─ notes ◀─┘
+
+The API, the cells and the views are the same as with the local engine; each message the API sends
+is carried out by Ray (ray_carry.py). Nothing here is imported before somebody asks for a cluster,
+and this module alone imports Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from raykernel.runtime import messages as m
+from raykernel.runtime.engines import ray_connect, ray_queries
+from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.engines.ray_client import RayClient
+from raykernel.runtime.engines.ray_feed import Feed
+from raykernel.runtime.engines.ray_notes import NAMESPACE, Notebook
+from raykernel.runtime.engines.ray_table import Table
+from raykernel.runtime.engines.ray_watch import Watcher
+from raykernel.runtime.events import BarInfo
+
+_FEED_PATIENCE = 60.0  # for the first worker of a cluster that has to unpack what travels
+logger = logging.getLogger("raykernel")
+
+
+def module() -> Any:
+    """Ray itself. Raises ConnectionError where it isn't installed."""
+    # Ray looks this often for an interruption while it waits; errors nobody asks for are ours to
+    # tell
+    os.environ.setdefault("RAY_get_check_signal_interval_milliseconds", "100")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    # a word said to Ray after its end must not start a cluster
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+    try:
+        import ray
+        import ray.util.placement_group
+        import ray.util.scheduling_strategies
+    except ImportError as error:
+        raise ConnectionError(
+            f"a Ray cluster needs Ray here as well, and it can't be imported ({error}): "
+            "pip install 'raykernel[ray]'"
+        ) from None
+    return ray
+
+
+class RayEngine:
+    """See `ApiEngine` in base.py."""
+
+    name = "ray"
+    came_back = False
+    lasting = False
+
+    def __init__(
+        self, ray: Any, client: RayClient, session: str, namespace: str, address: str, driver: bool
+    ) -> None:
+        self.client = client
+        self.session = session
+        self.namespace = namespace
+        self.address = address
+        self.owner = driver
+        self.ended = False
+        self.folder = client.welcome.folder
+        self.node = client.welcome.node
+        self.job = client.welcome.job
+        self.hooked_cell: str | None = ""
+        self.table = Table()
+        self.lock = threading.RLock()  # guards the table
+        self.dead_actors: dict[str, str] = {}
+        self.feed: Any = None
+        self.watcher: Watcher | None = None
+        self._ray = ray
+        self._hook: Callable[[str], None] | None = None
+        self._warned: list[Callable[[str], None]] = []
+        self._warnings: list[str] = []
+        self._background: set[str] = set()
+        client.answer = lambda what, filters: ray_queries.answer(self, what, filters)
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def query(self, what: str, **filters: Any) -> Any:
+        return ray_queries.answer(self, what, filters)
+
+    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
+        assert self.watcher is not None
+        return self.watcher.subscribe(sink, cell)
+
+    def on_log(self, sink: LogSink) -> Callable[[], None]:
+        return self.watcher.on_log(sink) if self.watcher is not None else lambda: None
+
+    def on_bars(self, sink: BarSink) -> Callable[[], None]:
+        return self.watcher.on_bars(sink) if self.watcher is not None else lambda: None
+
+    def on_warning(self, sink: Callable[[str], None]) -> None:
+        self._warned.append(sink)
+        for text in self._warnings:
+            sink(text)
+        self._warnings.clear()
+
+    def warn(self, text: str) -> None:
+        """Something a person should read once."""
+        if not self._warned:
+            self._warnings.append(text)
+        for sink in self._warned:
+            sink(text)
+
+    def move_bars(self, bars: list[BarInfo]) -> None:
+        if self.watcher is not None:
+            self.watcher.show_bars(bars)
+        else:
+            self.client.watch.moved(bars)
+
+    def on_submit(self, hook: Callable[[str], None] | None) -> None:
+        self._hook = hook
+        self.hooked_cell = None if hook is not None else ""
+
+    def submitting(self, cell: str) -> None:
+        self.hooked_cell = cell
+        if self._hook is not None:
+            self._hook(cell)
+
+    # -- what is asked for -----------------------------------------------------------------------
+
+    def cancel_cell(self, cell: str) -> int:
+        return self._cancel(lambda info_cell: info_cell == cell)
+
+    def interrupt_cell(self, cell: str) -> int:
+        (by, ids), self.client.given_up = self.client.given_up, ("", [])
+        if by == cell:
+            for object_id in ids:
+                self.client.queue(m.Cancel(object_id))
+        if cell in self._background:
+            return 0
+        return self._cancel(lambda info_cell: info_cell == cell)
+
+    def cancel_all(self) -> int:
+        return self._cancel(lambda info_cell: True)
+
+    def _cancel(self, wanted: Callable[[str], bool]) -> int:
+        """Ask Ray to end this driver's tasks of these cells, each with what it submitted."""
+        with self.lock:
+            live = [t for t in self.table.live.values() if wanted(t.cell) and t.kind != "actor"]
+            refs = [self.table.own[t.id] for t in live if t.id in self.table.own]
+        for ref in refs:
+            self.client.cancel_ref(ref, force=False, recursive=True)
+        return len(live)
+
+    def background(self, cell: str) -> int:
+        self._background.add(cell)
+        with self.lock:
+            return self.table.live_cells().get(cell, 0)
+
+    def settle_down(self, ttl: float, kernel: str, notebook: str) -> None:
+        """A Ray cluster ends a driver's work with its driver: nothing to keep for later."""
+
+    def kill_actor(self, actor: str) -> None:
+        self.client.queue(m.KillActor(bytes.fromhex(actor)))
+
+    def reload(self, modules: list[str]) -> None:
+        self.client.queue(m.ReloadModules(modules))
+
+    def resize(self, cpus: int) -> None:
+        """Ask the cluster's autoscaler for so many CPUs."""
+        try:
+            from ray.autoscaler import sdk
+
+            sdk.request_resources(num_cpus=cpus)
+        except Exception as error:
+            raise ValueError(f"the cluster's autoscaler can't be asked: {error}") from None
+
+    def bury(self, actor: bytes, record: bytes) -> None:
+        """Keep why an actor's constructor failed, for whoever calls it. Blocks."""
+        feed = _feed(self._ray, self.session)
+        if feed is not None:
+            with contextlib.suppress(Exception):
+                self._ray.get(feed.bury.remote(actor, record), timeout=5)
+
+    def obituary(self, actor: bytes) -> bytes:
+        with self.lock:
+            told = self.table.obituaries.get(actor, b"")
+        feed = None if told else self.feed or _feed(self._ray, self.session)
+        if feed is not None:
+            with contextlib.suppress(Exception):
+                told = self._ray.get(feed.obituary.remote(actor), timeout=5)
+        return told
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Leave the cluster: this driver's tasks and actors end, detached ones and the cluster go
+        on."""
+        self.leave()
+
+    def leave(self) -> None:
+        if self.watcher is not None:
+            self.watcher.stop()
+        self.client.close()
+        if self.owner:
+            with contextlib.suppress(Exception):
+                self._ray.shutdown()
+
+
+class _Seen:
+    """The driver's own submissions, for its table."""
+
+    def __init__(self) -> None:
+        self.engine: RayEngine | None = None
+
+    def submitted(self, spec: m.TaskSpec, made: Any) -> None:
+        engine = self.engine
+        if engine is not None:
+            if isinstance(made, list):
+                made = made[0]
+            with engine.lock:
+                engine.table.submitted(spec, made, time.time())
+
+    def killed(self, actor: bytes, for_good: bool) -> None:
+        engine = self.engine
+        if engine is not None and for_good:
+            engine.dead_actors[actor.hex()] = "it was killed by ray.kill"
+
+    def moved(self, bars: list[BarInfo]) -> None:
+        pass
+
+
+def connect(
+    address: str, namespace: str, runtime_env: Mapping[str, Any] | None = None
+) -> RayEngine:
+    """Connect to a Ray cluster. Blocks until a worker there has answered.
+
+    Raises ConnectionError, with what to do.
+    """
+    if address == "auto":
+        address = ray_connect.current()
+        if not address:
+            raise ConnectionError(
+                "no Ray cluster is known on this machine: `ray start --head` starts one, or give "
+                "its HOST:PORT"
+            )
+    ray_connect.check_reachable(address)
+    ray = module()
+    if ray.is_initialized():
+        raise ConnectionError(
+            "Ray itself is connected to a cluster in this process: call ray.shutdown() of Ray first"
+        )
+    through_client = address.startswith("ray://")
+    if not through_client:
+        told = ray_connect.within(
+            ray_connect.PATIENCE, lambda: _metadata(ray, address), address, "its version"
+        )
+        ray_connect.check_versions(address, told, ray.__version__)
+    session = f"ray-{os.urandom(3).hex()}"
+    namespace = namespace or os.urandom(8).hex()
+    try:
+        ray.init(
+            address, namespace=namespace, log_to_driver=False, logging_level="error",
+            runtime_env=ray_connect.environment(runtime_env, session, namespace),
+        )  # fmt: skip
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        raise ConnectionError(f"the Ray cluster at {address} refused: {error}") from None
+    try:
+        return _attach(ray, address, session, namespace)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        raise
+
+
+def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
+    seen = _Seen()
+    engine = RayEngine(
+        ray, RayClient(ray, _welcome(ray, session, namespace), seen), session, namespace, address,
+        driver=True,
+    )  # fmt: skip
+    seen.engine = engine
+    options = {"name": session, "namespace": NAMESPACE, "num_cpus": 0, "max_restarts": -1}
+    feed = ray.remote(Feed).options(max_concurrency=1000, **options).remote()
+    try:
+        there = ray.get(feed.versions.remote(), timeout=_FEED_PATIENCE)
+    except ray.exceptions.GetTimeoutError:
+        raise ConnectionError(
+            f"the Ray cluster at {address} gave raykernel no worker within {_FEED_PATIENCE:g} s: "
+            "`ray status` tells what it is waiting for"
+        ) from None
+    except Exception as error:
+        raise ConnectionError(
+            f"raykernel does not run on the workers of the Ray cluster at {address}: {error}"
+        ) from None
+    for text in ray_connect.check_worker(address, there):
+        engine.warn(text)
+    engine.feed = feed
+    engine.watcher = Watcher(engine, ray, feed)
+    engine.watcher.start()
+    return engine
+
+
+def _metadata(ray: Any, address: str) -> dict[str, Any]:
+    """What a cluster says of itself."""
+    from ray._private import ray_constants
+
+    data = ray._raylet.GcsClient(address=address).internal_kv_get(
+        b"CLUSTER_METADATA", namespace=ray_constants.KV_NAMESPACE_CLUSTER
+    )
+    found: dict[str, Any] = json.loads(data or b"{}")
+    return found
+
+
+def _welcome(ray: Any, session: str, namespace: str) -> m.Welcome:
+    told = ray.get_runtime_context()
+    node, job = "", ""
+    with contextlib.suppress(Exception):  # Ray's client knows not all of it
+        job = str(told.get_job_id())
+    with contextlib.suppress(Exception):
+        node = str(told.get_node_id())
+    return m.Welcome(session, "", node, "", 0, job, namespace=namespace)
+
+
+def _feed(ray: Any, session: str) -> Any:
+    try:
+        return ray.get_actor(session, namespace=NAMESPACE)
+    except Exception:
+        return None
+
+
+def in_worker() -> RayEngine:
+    """The engine of a worker process on the cluster."""
+    ray = module()
+    session, namespace = json.loads(os.environ["RAYKERNEL_ON_RAY"])
+    welcome = _welcome(ray, session, namespace)
+    feed: list[Any] = []
+
+    def send(batch: bytes) -> None:
+        if not feed:
+            feed.append(_feed(ray, session))
+        if feed[0] is None:
+            feed.clear()
+            return
+        feed[0].note.remote(batch)
+
+    client = RayClient(ray, welcome, Notebook(send, welcome.node))
+    return RayEngine(ray, client, session, namespace, "", driver=False)

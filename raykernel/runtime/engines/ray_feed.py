@@ -1,0 +1,57 @@
+"""The session's feed: an actor on the cluster that hands workers' notes to the driver.
+
+It knows nothing of what it passes on, and keeps no more than a bound: a driver that is away for
+longer loses the oldest. It lives as long as its driver's job. Methods are coroutines, so that a
+driver may wait for news while workers bring them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from raykernel.runtime.engines import ray_connect
+
+_BATCHES = 10_000
+_OBITUARIES = 1000
+
+
+class Feed:
+    """Made an actor by engines/ray.py."""
+
+    def __init__(self) -> None:
+        self._batches: deque[bytes] = deque(maxlen=_BATCHES)
+        self._dropped = 0
+        self._news = asyncio.Event()
+        self._obituaries: dict[bytes, bytes] = {}
+
+    async def note(self, batch: bytes) -> None:
+        if len(self._batches) == _BATCHES:
+            self._dropped += 1
+        self._batches.append(batch)
+        self._news.set()
+
+    async def take(self, timeout: float) -> tuple[list[bytes], int]:
+        """What came since the last time, as soon as there is something; and how much was lost."""
+        if not self._batches:
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), timeout)
+            except asyncio.TimeoutError:
+                return [], self._dropped
+        batches = list(self._batches)
+        self._batches.clear()
+        return batches, self._dropped
+
+    async def versions(self) -> dict[str, str]:
+        """What workers run here."""
+        return ray_connect.versions()
+
+    async def bury(self, actor: bytes, record: bytes) -> None:
+        """Keep why an actor's constructor failed."""
+        self._obituaries[actor] = record
+        while len(self._obituaries) > _OBITUARIES:
+            del self._obituaries[next(iter(self._obituaries))]
+
+    async def obituary(self, actor: bytes) -> bytes:
+        return self._obituaries.get(actor, b"")

@@ -1,0 +1,56 @@
+"""The actors that Ray makes: each holds one instance of a class of the user's.
+
+A class of the user's becomes a heir of one of these, under its own name and with its pickled code
+in `code` (ray_submit.actor_class). Ray then runs calls as it runs any actor's: one by one, on
+threads, or on an event loop, by concurrency group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from raykernel.runtime.engines import ray_worker
+
+
+class Host:
+    """Calls run in the actor's main thread, or in its threads."""
+
+    code: tuple[bytes, bytes, dict[bytes, Any]]
+
+    def __init__(self, head: bytes, refs: Any, *deps: Any) -> None:
+        self._hosted = ray_worker.create(self.code, head, refs, deps)
+
+    def call(self, head: bytes, refs: Any, *deps: Any) -> Any:
+        return ray_worker.call(self._hosted, head, refs, deps)
+
+    def stream(self, head: bytes, refs: Any, *deps: Any) -> Iterator[Any]:
+        yield from ray_worker.call_stream(self._hosted, head, refs, deps)
+
+    def __ray_shutdown__(self) -> None:
+        ray_worker.farewell(self._hosted)
+
+    def __repr__(self) -> str:
+        return repr(self.__dict__.get("_hosted", type(self).__name__))
+
+
+class AsyncHost:
+    """Calls run on the actor's event loop."""
+
+    code: tuple[bytes, bytes, dict[bytes, Any]]
+
+    def __init__(self, head: bytes, refs: Any, *deps: Any) -> None:
+        self._hosted = ray_worker.create(self.code, head, refs, deps)
+
+    async def call(self, head: bytes, refs: Any, *deps: Any) -> Any:
+        return await ray_worker.call_async(self._hosted, head, refs, deps)
+
+    async def stream(self, head: bytes, refs: Any, *deps: Any) -> AsyncIterator[Any]:
+        async for item in ray_worker.stream_async(self._hosted, head, refs, deps):
+            yield item
+
+    def __ray_shutdown__(self) -> None:
+        ray_worker.farewell(self._hosted)
+
+    def __repr__(self) -> str:
+        return repr(self.__dict__.get("_hosted", type(self).__name__))

@@ -1,0 +1,360 @@
+"""What runs on the cluster: one task of ours inside one of Ray's.
+
+Ray calls these with a spec, what it refers to, and the values of its arguments; the function is
+loaded, called, and its outcome given to Ray: values as ray_values.py says, an error as a `Failure`
+that is raised, a cancellation as Ray raised it. Code in tasks that says `import raykernel as ray`
+finds an engine of its own here, made with the process's first task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from raykernel.runtime import context, execute, failures, inherit
+from raykernel.runtime import messages as m
+from raykernel.runtime.context import Running
+from raykernel.runtime.engines import ray_output
+from raykernel.runtime.engines.ray_values import Failure, Fault, RayValue, Retry, value_of
+from raykernel.runtime.events import CANCELLED, FAILED, FINISHED
+from raykernel.runtime.execute import Functions
+from raykernel.runtime.wire import encode_one
+from raykernel.runtime.worker import actor_method
+
+_spec = msgspec.msgpack.Decoder(m.TaskSpec).decode
+
+
+class Here:
+    """This worker process."""
+
+    def __init__(self) -> None:
+        from raykernel.runtime.engines import ray as engines
+
+        for name in ("generators", "actor", "api"):  # for what they lend to `execute`
+            importlib.import_module(f"raykernel.{name}")
+        self.engine = engines.in_worker()
+        self.client = self.engine.client
+        self.notes = self.client.watch
+        self.ray = self.client.ray
+        self.functions = Functions()
+        self._known: set[bytes] = set()
+        self.instance: Any = None
+        context.engine = self.engine
+        context.thread_origin = inherit.task
+        inherit.install()
+        failures.actor_instance = lambda: self.instance
+        execute.leave = self.leave
+        ray_output.install(self.notes)
+
+    def load(self, key: bytes, payload: bytes, nested: dict[bytes, Any], what: str) -> Any:
+        """The function or class. Raises RuntimeError if it can't be loaded here."""
+        if key not in self._known:
+            self._known.add(key)
+            self.functions.learn(key, payload)
+        came = self.client.refs.adopt(nested)
+        try:
+            return self.functions.get(key, what)
+        finally:
+            self.client.refs.shed(came)
+
+    def leave(self, code: int) -> NoReturn:
+        sys.stdout.flush()
+        self.notes.send()
+        os._exit(code)
+
+
+_this: list[Here] = []
+
+
+def here() -> Here:
+    if not _this:
+        _this.append(Here())
+    return _this[0]
+
+
+class _NeedsFailed(Exception):
+    """An argument is an error."""
+
+    def __init__(self, record: bytes) -> None:
+        self.record = record
+
+
+class Job:
+    """One task on its way through this process."""
+
+    def __init__(self, head: bytes, refs: Any, deps: Sequence[Any]) -> None:
+        self.here = here()
+        self.spec: m.TaskSpec = _spec(head)
+        self.deps = deps
+        self.running = Running(self.spec, _attempt(self.here.ray), _gpus(self.here.ray, self.spec))
+        self.started = time.time()
+        client = self.here.client
+        client.refs.settle()
+        self.came = client.refs.adopt(refs) if refs else []
+        context.enter(self.running)
+        self.here.notes.began(self.running)
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Raises what loading them raises."""
+        client, spec, running = self.here.client, self.spec, self.running
+        values = [value_of(i, d) for i, d in zip(spec.deps, self.deps, strict=False)]
+        for value in values:
+            if value.error:
+                raise _NeedsFailed(value.data)
+        args, kwargs = running.call = execute.arguments(client, spec, list(values))
+        client.refs.shed(self.came)
+        self.taken = sum(v.size or len(v.data) for v in values)
+        if values:
+            running.called = time.time()
+        self.deps = ()
+        return args, kwargs
+
+    taken = 0
+
+    def succeeded(self, value: Any) -> Any:
+        """What the function returned, for Ray. Raises what the outcome is for Ray."""
+        outcome = execute.success(self.here.client, self.running, value, self.started)
+        return self.close(outcome)
+
+    def failed(self, error: BaseException, cancelled: bool = False) -> Any:
+        if isinstance(error, _NeedsFailed):
+            record = msgspec.msgpack.decode(error.record, type=m.ErrorRecord)
+            record = msgspec.structs.replace(record, via=(*record.via, self.spec.name))
+            value = m.Value(b"", encode_one(record), error=True)
+            return self.close(m.TaskFinished(self.spec.id, [value], "error", error=record.message))
+        return self.close(execute.failure(self.running, error, self.started, cancelled))
+
+    def close(self, outcome: m.TaskFinished) -> Any:
+        """The outcome for Ray."""
+        spec, notes = self.spec, self.here.notes
+        ray_output.end(self.running)
+        context.enter(None)
+        self.here.client.refs.shed(self.came)
+        told = {"called": outcome.called, "returned": outcome.ended, "taken": self.taken}
+        if outcome.status in ("ok", "exit", "stream"):
+            made = sum(v.size or len(v.data) for v in outcome.values)
+            notes.ended(spec.id, FINISHED, made=made, **told)
+        elif outcome.status == "cancelled":
+            notes.ended(spec.id, CANCELLED, error="cancelled", **told)
+        else:
+            notes.ended(spec.id, FAILED, error=outcome.error, **told)
+        if outcome.status == "stream":
+            return None
+        if outcome.status == "ok":
+            return _returns(spec, outcome.values)
+        if outcome.status == "exit":
+            self.here.notes.send()
+            self.here.ray.actor.exit_actor()
+        if outcome.status == "cancelled":
+            raise asyncio.CancelledError if _in_loop() else KeyboardInterrupt
+        first, made_first = outcome.values[0], outcome.values[1:]
+        if spec.kind == m.CREATION:
+            notes.died(spec.actor, first.data)
+            self.here.engine.bury(spec.actor, first.data)
+        if made_first and not outcome.retryable:
+            rest = [Fault(first.data)] * (spec.returns - len(made_first))
+            return (*map(_stored, made_first), *rest)
+        record = msgspec.msgpack.decode(first.data, type=m.ErrorRecord)
+        kind = Retry if outcome.retryable else Failure
+        raise kind(record.text or record.message or record.cause_repr, first.data) from None
+
+
+def _returns(spec: m.TaskSpec, values: list[m.Value]) -> Any:
+    if spec.returns == 0 or spec.kind == m.CREATION:
+        return None
+    if spec.returns > 1:
+        return tuple(map(_stored, values))
+    return _stored(values[0])
+
+
+def _stored(value: m.Value) -> Any:
+    if value.error:
+        return Fault(value.data)
+    blob = value.blob if isinstance(value, RayValue) else None
+    return value.data if blob is None else blob
+
+
+def _attempt(ray: Any) -> int:
+    try:
+        worker = ray._private.worker.global_worker
+        return int(worker.core_worker.get_current_task_attempt_number())
+    except Exception:
+        return 0  # a Ray that doesn't tell
+
+
+def _gpus(ray: Any, spec: m.TaskSpec) -> tuple[int, ...] | None:
+    if "GPU=" not in spec.resources:
+        return None
+    return tuple(int(i) for i in ray.get_gpu_ids() if str(i).isdigit())
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+def run(
+    key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, refs: Any, deps: Any
+) -> Any:
+    """A task."""
+    job = Job(head, refs, deps)
+    context.set_main(job.running)
+    try:
+        try:
+            args, kwargs = job.arguments()
+            function = job.here.load(key, payload, nested, "The remote function")
+            job.running.function = function
+            value = function(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+            del args, kwargs
+        except BaseException as error:
+            return job.failed(error)
+        return job.succeeded(value)
+    finally:
+        context.set_main(None)
+
+
+def stream(
+    key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, refs: Any, deps: Any
+) -> Iterator[Any]:
+    """A generator task."""
+    job = Job(head, refs, deps)
+    context.set_main(job.running)
+    try:
+        yield from _items(job, lambda: job.here.load(key, payload, nested, "The remote function"))
+    finally:
+        context.set_main(None)
+
+
+def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
+    client, made = job.here.client, 0
+    generator: Any = None
+    try:
+        args, kwargs = job.arguments()
+        function = job.running.function = load()
+        generator = function(*args, **kwargs)
+        del args, kwargs
+        execute.check_stream(job.spec, generator)
+        for item in generator:
+            yield _stored(execute.yielded(client, job.spec, made, item).value)
+            made += 1
+    except GeneratorExit:
+        with contextlib.suppress(Exception):
+            generator.close()
+        job.here.notes.ended(job.spec.id, CANCELLED, error="nobody took more")
+        raise
+    except BaseException as error:
+        job.failed(error)
+        return
+    job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
+
+
+# -- actors ----------------------------------------------------------------------------------------
+
+
+def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, refs: Any, deps: Any) -> Any:
+    """An actor's instance."""
+    job = Job(head, refs, deps)
+    spec = context.creation = job.spec
+    try:
+        args, kwargs = job.arguments()
+        cls = job.here.load(*code, f"The actor with name {spec.name}")
+        job.running.function = cls
+        made = cls(*args, **kwargs)
+    except BaseException as error:
+        job.failed(error)
+        raise
+    job.here.instance = made
+    job.succeeded(made)
+    return made
+
+
+def call(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
+    """A call of an actor whose calls run in threads."""
+    job = Job(head, refs, deps)
+    try:
+        args, kwargs = job.arguments()
+        value = _method(job, instance)(*args, **kwargs)
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+        del args, kwargs
+    except BaseException as error:
+        return job.failed(error)
+    return job.succeeded(value)
+
+
+def call_stream(instance: Any, head: bytes, refs: Any, deps: Any) -> Iterator[Any]:
+    job = Job(head, refs, deps)
+    yield from _items(job, lambda: _method(job, instance))
+
+
+async def call_async(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
+    """A call of an actor whose calls run on an event loop."""
+    job = Job(head, refs, deps)
+    try:
+        args, kwargs = job.arguments()
+        value = _method(job, instance)(*args, **kwargs)
+        if inspect.isawaitable(value):
+            value = await value
+        del args, kwargs
+    except BaseException as error:
+        return job.failed(error, isinstance(error, asyncio.CancelledError))
+    return job.succeeded(value)
+
+
+async def stream_async(instance: Any, head: bytes, refs: Any, deps: Any) -> AsyncIterator[Any]:
+    job = Job(head, refs, deps)
+    client, made = job.here.client, 0
+    try:
+        args, kwargs = job.arguments()
+        generator = _method(job, instance)(*args, **kwargs)
+        if not hasattr(generator, "__anext__"):
+            execute.check_stream(job.spec, generator)
+            generator = _as_async(generator)
+        async for item in generator:
+            yield _stored(execute.yielded(client, job.spec, made, item).value)
+            made += 1
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        job.failed(error, isinstance(error, asyncio.CancelledError))
+        return
+    job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
+
+
+async def _as_async(generator: Any) -> AsyncIterator[Any]:
+    for item in generator:
+        yield item
+
+
+def _method(job: Job, instance: Any) -> Any:
+    job.running.function = method = actor_method(instance, job.spec.method)
+    return method
+
+
+def farewell(instance: Any) -> None:
+    """The actor is about to end."""
+    say = getattr(instance, "__ray_shutdown__", None)
+    if say is not None:
+        try:
+            say()
+        except Exception:
+            traceback.print_exc()
+    here().notes.send()
