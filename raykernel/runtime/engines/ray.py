@@ -90,7 +90,9 @@ class RayEngine:
     def query(self, what: str, **filters: Any) -> Any:
         return ray_queries.answer(self, what, filters)
 
-    def subscribe(self, sink: EventSink, cell: str = "", brief: bool = False) -> Callable[[], None]:
+    def subscribe(
+        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+    ) -> Callable[[], None]:
         assert self.watcher is not None
         return self.watcher.subscribe(sink, cell)
 
