@@ -10,16 +10,13 @@ Waiting is Ray's: its calls let go of a task's CPU while they wait, and hear an 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from raykernel.raised import from_record
-from raykernel.runtime import context
 from raykernel.runtime import messages as m
 from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.ray_carry import Carrier
@@ -36,16 +33,18 @@ from raykernel.runtime.engines.ray_values import (
     value_of,
     wrap,
 )
-from raykernel.runtime.ids import IdFactory, is_handle, item_id, return_id
+from raykernel.runtime.engines.ray_waiting import Waiting, left
+from raykernel.runtime.ids import IdFactory, is_handle, return_id
 from raykernel.runtime.serialize import Buffer, Serialized, deserialize
 
 Query = Callable[[str, dict[str, Any]], Any]
 
 
-class RayClient:
+class RayClient(Waiting):
     """One per process that uses raykernel on Ray."""
 
     def __init__(self, ray: Any, welcome: m.Welcome, watch: Any) -> None:
+        super().__init__()
         self.ray = ray
         self.id = os.urandom(16)
         self.ids = IdFactory()
@@ -60,13 +59,6 @@ class RayClient:
         self.watch = watch
         #: Answers queries; set by the engine.
         self.answer: Query = lambda what, filters: None
-        self._values: dict[bytes, RayValue] = {}
-        self._done: set[bytes] = set()  # known to be there, not looked at
-        self._callbacks: dict[bytes, list[Callable[[], None]]] = {}
-        self._lock = threading.Lock()  # guards _callbacks
-        self._due: deque[Callable[[], None]] = deque()
-        self._bell = threading.Event()
-        self._caller: threading.Thread | None = None
         self._carrier = Carrier(self)
 
     # -- messages ------------------------------------------------------------------------------
@@ -186,7 +178,7 @@ class RayClient:
         streamed = [i for i in ids if i[:24] in self.streams and i not in self.refs]
         ends = [i for i in ids if i[:24] in self.streams and i == self.streams[i[:24]].end_id]
         for object_id in dict.fromkeys((*streamed, *ends)):
-            if not self.wait([object_id], 1, _left(deadline)):
+            if not self.wait([object_id], 1, left(deadline)):
                 raise Timeout
             found[object_id] = self._values[object_id]
         ids = [i for i in ids if i not in found]
@@ -195,9 +187,7 @@ class RayClient:
             if entry is None:
                 return {object_id: self._void(object_id)}
         try:
-            stored = self.ray.get(
-                [e.ref for e in entries if e is not None], timeout=_left(deadline)
-            )
+            stored = self.ray.get([e.ref for e in entries if e is not None], timeout=left(deadline))
         except self.ray.exceptions.GetTimeoutError:
             raise Timeout from None
         except self.ray.exceptions.RayError:
@@ -212,18 +202,18 @@ class RayClient:
     def _fetch_apart(self, ids: list[bytes], deadline: float | None) -> dict[bytes, RayValue]:
         """The same one by one, as they come: one of them is an error."""
         found: dict[bytes, RayValue] = {}
-        left = list(ids)
-        while left:
-            ready = self.wait(left, 1, _left(deadline))
+        rest = list(ids)
+        while rest:
+            ready = self.wait(rest, 1, left(deadline))
             if not ready:
                 raise Timeout
-            ready = self.ready(left, len(left))
+            ready = self.ready(rest, len(rest))
             for place in ready:
-                value = found[left[place]] = self.fetch_one(left[place])
+                value = found[rest[place]] = self.fetch_one(rest[place])
                 if value.error:
                     return found
             for place in reversed(ready):
-                del left[place]
+                del rest[place]
         return found
 
     def fetch_one(self, object_id: bytes) -> RayValue:
@@ -257,14 +247,6 @@ class RayClient:
         value = value_of(object_id, stored)
         kept = value if value.size <= KEPT else msgspec.structs.replace(value, blob=None)
         self.settle_value(kept)
-        return value
-
-    def settle_value(self, value: RayValue) -> RayValue:
-        """A value is here: keep it while there are refs, and tell who waits."""
-        object_id = value.id
-        self._values[object_id] = value
-        self._done.discard(object_id)
-        self._tell(object_id)
         return value
 
     def load(self, value: m.Value, timeout: float | None = None) -> Any:
@@ -318,159 +300,6 @@ class RayClient:
     def forget(self, object_id: bytes) -> None:
         self._values.pop(object_id, None)
         self._done.discard(object_id)
-
-    # -- waiting -------------------------------------------------------------------------------
-
-    def ready(self, ids: Sequence[bytes], count: int) -> list[int]:
-        values, done = self._values, self._done
-        found: list[int] = []
-        for i, object_id in enumerate(ids):
-            if object_id in values or object_id in done:
-                found.append(i)
-                if len(found) == count:
-                    break
-        return found
-
-    def wait(self, ids: Sequence[bytes], count: int, timeout: float | None) -> list[int]:
-        self._open()
-        self.refs.settle()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            ready = self.ready(ids, count)
-            if len(ready) >= count:
-                return ready
-            pending = self._pending(ids)
-            try:
-                arrived, _ = self.ray.wait(
-                    list(pending), num_returns=min(count - len(ready), len(pending)),
-                    timeout=_left(deadline),
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                self.give_up([i for i in ids if i not in self._values])
-                raise
-            for waited in arrived:
-                self._waited(pending[waited])
-            if not arrived:
-                return self.ready(ids, count)
-
-    def _pending(self, ids: Sequence[bytes]) -> dict[Any, list[bytes]]:
-        """What Ray can wait for, and the ids that are ready with it."""
-        pending: dict[Any, list[bytes]] = {}
-        values, done, streams = self._values, self._done, self.streams
-        asked = set(ids) if streams else ()
-        for object_id in ids:
-            if object_id in values or object_id in done:
-                continue
-            stream = streams.get(object_id[:24]) if streams else None
-            if stream is not None and not stream.over:
-                item = item_id(stream.task, stream.position)
-                if object_id == item or (object_id == stream.end_id and item in asked):
-                    pending.setdefault(stream.generator, []).append(item)
-                    continue
-            entry = self.refs.get(object_id)
-            if entry is None or is_handle(object_id):
-                self.settle_value(self._void(object_id))
-                continue
-            pending.setdefault(entry.ref, []).append(object_id)
-        return pending
-
-    def _waited(self, ids: list[bytes]) -> None:
-        """Ray says these are there."""
-        for object_id in dict.fromkeys(ids):
-            stream = self.streams.get(object_id[:24])
-            if stream is None or (object_id in self.refs and object_id != stream.end_id):
-                self._done.add(object_id)
-                self._tell(object_id)
-            elif object_id == stream.end_id:
-                stream.drain()
-            elif item_id(stream.task, stream.position) == object_id:
-                stream.advance()
-
-    def get_any(self, ids: Sequence[bytes], timeout: float | None) -> None:
-        if not self.wait(ids, 1, timeout):
-            raise Timeout
-
-    def give_up(self, ids: list[bytes]) -> None:
-        cell = context.current_cell()
-        before, others = self.given_up
-        self.given_up = (cell, others + ids if cell == before else ids)
-
-    # -- callbacks -----------------------------------------------------------------------------
-
-    def when_ready(self, object_id: bytes, callback: Callable[[], None]) -> None:
-        with self._lock:
-            here = object_id in self._values or object_id in self._done or bool(self.closed)
-            first = not here and object_id not in self._callbacks
-            if not here:
-                self._callbacks.setdefault(object_id, []).append(callback)
-        if here:
-            callback()
-        elif first:
-            self._attend(object_id)
-
-    def _attend(self, object_id: bytes) -> None:
-        """Have Ray tell when it is there."""
-        stream = self.streams.get(object_id[:24])
-        entry = self.refs.get(object_id)
-        if stream is not None and not stream.over and (entry is None or object_id == stream.end_id):
-            if object_id != stream.end_id:
-                stream.next_ref()._on_completed(lambda _: self._later(stream.advance))
-                return
-            assert entry is not None
-            entry.ref._on_completed(lambda _: self._later(lambda: self._ended(stream)))
-        elif entry is None:
-            self.settle_value(self._void(object_id))
-        else:
-            told = entry
-
-            def completed(stored: Any) -> None:
-                if isinstance(stored, BaseException):
-                    data = self.describe(stored, object_id[:24], told.name, told.actor)
-                    self._later(lambda: self.settle_value(RayValue(object_id, data, True)))
-                else:
-                    self._later(lambda: self._arrive(object_id, stored))
-
-            entry.ref._on_completed(completed)
-
-    def _ended(self, stream: Stream) -> None:
-        """Its task is over. Who waits for the item gets it; the end comes with the last."""
-        if item_id(stream.task, stream.position) in self._callbacks:
-            return  # `advance` is on its way, and comes to the end some time
-        stream.drain()
-
-    def no_longer_when_ready(self, object_id: bytes, callback: Callable[[], None]) -> None:
-        with self._lock:
-            waiting = self._callbacks.get(object_id)
-            if waiting is not None and callback in waiting:
-                waiting.remove(callback)
-                if not waiting:
-                    del self._callbacks[object_id]
-
-    def _tell(self, object_id: bytes) -> None:
-        if self._callbacks:
-            with self._lock:
-                waiting = self._callbacks.pop(object_id, ())
-            for callback in waiting:
-                self._later(callback)
-
-    def _later(self, call: Callable[[], Any]) -> None:
-        """Call it in a thread of ours: Ray's own must not wait for anything."""
-        self._due.append(call)
-        self._bell.set()
-        if self._caller is None:
-            self._caller = threading.Thread(target=self._call, name="raykernel-ray", daemon=True)
-            self._caller.start()
-
-    def _call(self) -> None:
-        while not self.closed or self._due:
-            self._bell.wait()
-            self._bell.clear()
-            while self._due:
-                try:
-                    self._due.popleft()()
-                except Exception:
-                    if not self.closed:
-                        raise
 
     # -- references ----------------------------------------------------------------------------
 
@@ -530,7 +359,3 @@ class RayClient:
         self.streams.clear()
         self._values.clear()
         self._done.clear()
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
