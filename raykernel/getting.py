@@ -6,6 +6,7 @@ notebooks above all: no frame of it may hold on to a ref.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from typing import Any
@@ -21,6 +22,7 @@ from raykernel.runtime.connection import Connection, ConnectionLost, Timeout
 from raykernel.runtime.serialize import deserialize
 
 _COUNTED = 10_000  # of refs asked for together
+_MOMENT = 0.1  # seconds
 
 
 def get(object_refs: Any, *, timeout: float | None = None) -> Any:
@@ -89,9 +91,13 @@ def _load(client: Connection, value: m.Value, timeout: float | None) -> Any:
 
 
 def _tell_of_others(client: Connection, refs: list[Any], error: BaseException) -> None:
-    """Add how many more of these have failed by now."""
+    """Add how many more of these have failed by now, where somebody is to read it: tasks that fail
+    alike do so at nearly the same time, so a moment is given to the others."""
     if len(refs) < 2:
         return
+    if exceptions.renderer is not None:
+        with contextlib.suppress(ConnectionLost):
+            client.wait([ref._id for ref in refs[:_COUNTED]], len(refs[:_COUNTED]), _MOMENT)
     tasks = {ref._id[:24]: client.peek(ref._id) for ref in refs[:_COUNTED]}
     failed = [value.data for value in tasks.values() if value is not None and value.error]
     tell_of_others(error, failed, len(tasks))

@@ -27,6 +27,11 @@ def parse(options: MagicArgumentParser, text: str) -> Any:
         raise UsageError(f"{options.prog}: {error}\n{options.format_usage().strip()}") from None
 
 
+def asks_for_help(text: str) -> bool:
+    """Whether the options are but a question for them."""
+    return text.split()[:1] in (["-h"], ["--help"])
+
+
 def option_strings(options: MagicArgumentParser) -> list[str]:
     """All options it takes, as they are written."""
     return [text for action in options._actions for text in action.option_strings]

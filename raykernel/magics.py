@@ -20,7 +20,7 @@ from IPython.core.magic import (
 
 from raykernel import late_value, ray_magic, remote_cell, task_cell
 from raykernel.cell_options import REMOTE, TASK, parse_remote
-from raykernel.magic_options import choices, option_strings
+from raykernel.magic_options import asks_for_help, choices, option_strings
 from raykernel.notebook import Notebook
 from raykernel.output import publisher
 
@@ -108,6 +108,9 @@ class RayMagics(Magics):
     def remote(self, line: str, cell: str) -> None:
         transformer = self._notebook.transformer
         error, transformer.error = transformer.error, None
+        if asks_for_help(line):
+            print(REMOTE.format_help().strip())
+            return
         if error is not None:
             raise error
         options = parse_remote(line)
@@ -120,6 +123,9 @@ class RayMagics(Magics):
     @cell_magic
     def task(self, line: str, cell: str) -> None:
         __tracebackhide__ = True  # IPython shows the cell, and not these
+        if asks_for_help(line):
+            print(TASK.format_help().strip())
+            return
         notebook = self._notebook
         submitted = task_cell.submit(self.shell, notebook.task_cells.plan(line, cell))
         where = notebook.cells.current()
@@ -136,6 +142,7 @@ class RayMagics(Magics):
     remote.__doc__ = (
         f"{REMOTE.format_help().strip()}\n\n"
         "Imports, constants and everything else stay as they are, and so do functions and\n"
-        "classes that are remote already, exceptions, enums, dataclasses (attrs, pydantic and\n"
-        "msgspec alike), named tuples, typed dictionaries, protocols and abstract classes.\n"
+        "classes that are remote already, decorators that the cell uses, exceptions, enums,\n"
+        "dataclasses (attrs, pydantic and msgspec alike), named tuples, typed dictionaries,\n"
+        "protocols and abstract classes.\n"
     )

@@ -18,7 +18,8 @@ An `async def` becomes a remote function too: its task runs it to its end in an 
 own (async_tasks.py).
 
 What stays as it is: everything nested in another function or class, whatever is remote already,
-and classes whose instances are values, not services (see `is_value_class`).
+the decorators that the cell itself uses, and classes whose instances are values, not services (see
+`is_value_class`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -54,7 +56,7 @@ def definition(options: dict[str, Any]) -> Callable[[Any], Any]:
             if is_value_class(thing):
                 return thing
             chosen = {k: v for k, v in options.items() if k not in FOR_FUNCTIONS}
-        elif isinstance(thing, FunctionType):
+        elif isinstance(thing, FunctionType | functools._lru_cache_wrapper):
             chosen = {k: v for k, v in options.items() if k not in FOR_CLASSES}
             thing = as_task(thing)
         else:  # remote already, or what another decorator made of it
@@ -91,6 +93,9 @@ def magic_line(lines: list[str]) -> list[str]:
     if not lines or lines[0].split(maxsplit=1)[:1] != ["%%remote"]:
         return lines
     options = lines[0].strip()[len("%%remote") :].strip()
+    below = "".join(lines[1:])
+    if below.lstrip().startswith("%%"):  # the magic itself says what is wrong
+        return [f"get_ipython().run_cell_magic('remote', {options!r}, {below!r})\n"]
     return [f"get_ipython().run_cell_magic('remote', {options!r}, {NO_BODY!r})\n", *lines[1:]]
 
 
@@ -121,7 +126,7 @@ class RemoteCellTransformer(ast.NodeTransformer):
 
 def decorate(body: ast.Module, options: dict[str, Any]) -> None:
     """Decorate the top-level functions and classes of a cell in place."""
-    names = _Definitions(options)
+    names = _Definitions(options, decorators(body))
     names.visit(body)
     if not names.found:
         raise UsageError("%%remote: this cell defines no function and no class to make remote.")
@@ -141,10 +146,21 @@ def decorate(body: ast.Module, options: dict[str, Any]) -> None:
     ast.fix_missing_locations(body)
 
 
+def decorators(body: ast.Module) -> set[str]:
+    """The names that a cell decorates with, wherever in it. What it defines under them stays plain,
+    for a decorator is called at once."""
+    used: list[ast.expr] = []
+    for node in ast.walk(body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            used += [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
+    return {name.id for name in used if isinstance(name, ast.Name)}
+
+
 class _Definitions(ast.NodeVisitor):
     """Visits what runs at the cell's top level, `if` and `try` blocks included."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], plain: set[str]) -> None:
+        self._plain = plain
         self.found: list[str] = []
         self.kinds: set[str] = set()
         self._options = options
@@ -166,6 +182,8 @@ class _Definitions(ast.NodeVisitor):
         """Stays as it is, as does all within."""
 
     def _add(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, kind: str) -> None:
+        if node.name in self._plain:
+            return
         self.found.append(node.name)
         self.kinds.add(kind)
         # At the line of the first decorator there is, because a function begins with it.
@@ -200,6 +218,9 @@ def magic_call(node: ast.stmt) -> tuple[str, str, str] | None:
 def run_directly(shell: Any, number: int, source: str, options: dict[str, Any]) -> None:
     """Run a cell's text for code that calls the magic itself; the last line's value is shown."""
     # One line in front, where the cell had the magic, keeps the line numbers.
+    if source.lstrip().startswith("%%"):
+        other = source.split(maxsplit=1)[0]
+        raise UsageError(f"%%remote: put {other} above %%remote, not below it.")
     text = "# %%remote\n" + shell.transform_cell(source)
     name = shell.compile.cache(text, number)
     tree = shell.compile.ast_parse(text, filename=name)

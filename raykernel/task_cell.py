@@ -30,6 +30,7 @@ from raykernel import api, capture, remote_cell
 from raykernel.captured import MISSING, walk
 from raykernel.cell_names import names_of
 from raykernel.cell_options import TaskOptions, parse_task
+from raykernel.magic_options import asks_for_help
 from raykernel.refs import ObjectRef
 from raykernel.remote import RemoteFunction
 from raykernel.runtime import context
@@ -91,7 +92,11 @@ class TaskCells(ast.NodeTransformer):
 
     def magic_line(self, lines: list[str]) -> list[str]:
         """Put the call of the magic in place of a first line `%%task ...`."""
-        if not lines or lines[0].split(maxsplit=1)[:1] != ["%%task"] or len(lines) < 2:
+        if not lines or lines[0].split(maxsplit=1)[:1] != ["%%task"]:
+            return lines
+        if asks_for_help(lines[0].strip()[len("%%task") :]):
+            return ["get_ipython().run_cell_magic('task', '--help', '\\n')\n"]
+        if len(lines) < 2:
             return lines
         key = f"\n{_MARK}{uuid.uuid4().hex}"
         self._texts[key] = "".join(lines)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from raykernel.magic_options import option_strings, parse
+from raykernel.magic_options import asks_for_help, option_strings, parse
 
 from . import debug, graph, logs, memory, reload, session, timeline, work
 from .command import Command
@@ -44,7 +44,7 @@ def run(notebook: Notebook, line: str) -> None:
         close = difflib.get_close_matches(name, COMMANDS)
         hint = f"Did you mean '{close[0]}'? " if close else ""
         raise UsageError(f"%ray has no command {name!r}. {hint}It has: {', '.join(COMMANDS)}.")
-    if rest.split()[:1] in (["-h"], ["--help"]):
+    if asks_for_help(rest):
         print(command.parser.format_help().strip())
         return
     command.run(notebook, parse(command.parser, rest))

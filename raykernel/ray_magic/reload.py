@@ -34,7 +34,12 @@ def _reload(notebook: Notebook, args: Any) -> None:
         inner = [known for known in sys.modules if known.startswith(f"{name}.")]
         names += [*inner, name]
     before = {name: dict(vars(sys.modules[name])) for name in names if name in sys.modules}
-    reload_modules(names)
+    try:
+        reload_modules(names)
+    except ModuleNotFoundError as error:
+        if error.name not in names:  # one that it imports is missing
+            raise
+        raise UsageError(f"%ray reload: there is no module named {error.name!r}.") from None
     taken = _rebind(notebook.shell.user_ns, before)
     engine = notebook.api.engine()
     text = f"Reloaded {', '.join(args.module)}."

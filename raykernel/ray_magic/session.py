@@ -42,8 +42,16 @@ def _start(notebook: Notebook, args: Any) -> None:
     engine = api.engine()
     if engine is not None:
         try:
-            print(f"A session is running already. {session_line(engine)}")
+            line = session_line(engine)
+            if args.address not in (None, "auto", "local") and engine.session not in args.address:
+                raise UsageError(
+                    f"%ray start: this notebook uses session {engine.session}. `%ray stop` ends "
+                    "or leaves it, then start with --address."
+                )
+            print(f"A session is running already. {line}")
             return
+        except UsageError:
+            raise
         except Exception as error:
             print(f"Session {engine.session} has died ({error}). Starting another.")
             api.shutdown()

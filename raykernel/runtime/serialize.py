@@ -19,6 +19,7 @@ report their ids to the calling thread's collector: the object table must know w
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import struct
@@ -170,11 +171,33 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return _apply, (deserializer, serializer(obj))
         if _is_plain_array(obj) and not obj.flags.forc:
             return _in_order(obj).__reduce_ex__(5)
+        if (
+            type(obj) is _CACHED
+            and cloudpickle.cloudpickle._should_pickle_by_reference(obj.__wrapped__) is False
+        ):  # else its name leads to it
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
+        if type(obj) is functools.cached_property:  # which keeps a lock before Python 3.12
+            return _property, (obj.func, obj.attrname)
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and type(reduced) is tuple and len(reduced) == 6:
             make, args, state, *_ = reduced  # cloudpickle's way for classes it carries by value
             return _class, (make, args), state, None, None, _set_class_state
         return reduced
+
+
+#: What `functools.lru_cache` and `cache` make of a function.
+_CACHED = functools._lru_cache_wrapper
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    """A function with a cache, which is empty here."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def _property(function: Any, name: str) -> Any:
+    made = functools.cached_property(function)
+    made.__set_name__(object, name)
+    return made
 
 
 #: Classes that came by value: their homes are other processes.

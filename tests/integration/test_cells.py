@@ -56,7 +56,6 @@ def doubled(f):
     @functools.wraps(f)
     def inner(*args): return 2 * f(*args)
     return inner
-doubled = getattr(doubled, "__wrapped__", doubled)
 @doubled
 def decorated(row): return row.x
 async def later(x):
@@ -66,6 +65,8 @@ async def counting(n):
     for i in range(n):
         await asyncio.sleep(0)
         yield i
+@functools.lru_cache
+def cached(x): return x
 def squares(n):
     for i in range(n): yield i * i
 class Service:
@@ -76,6 +77,10 @@ class Service:
     def static(): return 1
     @doubled
     def wrapped(self): return 1
+    @functools.cached_property
+    def once(self): return 7
+    @functools.lru_cache(maxsize=2)
+    def kept(self, x): return self.once + x
     @ray.method(num_returns=2)
     def pair(self): return self.Nested.value, self._rows[0]
     async def waits(self): return await asyncio.sleep(0, 3)
@@ -84,10 +89,11 @@ class Service:
     k.run("service = Service.remote()\nfour, row = service.pair.remote()")
     cell = k.run(
         """ray.get([decorated.remote(Row(3)), later.remote(1), service.static.remote(),
-    service.wrapped.remote(), four, service.waits.remote()]), ray.get(row) == Row(5), \
+    service.wrapped.remote(), four, service.waits.remote(), cached.remote(8),
+    service.kept.remote(1)]), ray.get(row) == Row(5), \
 [ray.get(r) for r in counting.remote(3)], [ray.get(r) for r in squares.remote(3)]"""
     )
-    assert k.value(cell) == "([6, 1, 1, 2, 4, 3], True, [0, 1, 2], [0, 1, 4])"
+    assert k.value(cell) == "([6, 1, 1, 2, 4, 3, 8, 8], True, [0, 1, 2], [0, 1, 4])"
 
 
 def test_a_time_limit_ends_a_task_and_names_it(k: Kernel) -> None:

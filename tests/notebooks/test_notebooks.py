@@ -13,7 +13,7 @@ import pytest
 from raykernel import lessons
 from raykernel.commands import demo, runner
 
-NAMES = ["01_first_steps", "05_house_prices"]
+NAMES = ["01_first_steps", "02_cells_as_tasks", "05_house_prices"]
 
 
 def saved(name: str) -> Any:
@@ -31,6 +31,13 @@ def text(notebook: Any, cell_id: str) -> str:
     """All that a cell printed."""
     [cell] = [cell for cell in notebook.cells if cell.id == cell_id]
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def raised(notebook: Any, cell_id: str) -> str:
+    """The traceback a cell ended with, without its colours."""
+    [cell] = [cell for cell in notebook.cells if cell.id == cell_id]
+    [error] = [output for output in cell.outputs if output.output_type == "error"]
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
 
 
 def kinds(notebook: Any, cell_id: str) -> set[str]:
@@ -69,6 +76,25 @@ def test_first_steps(tmp_path: Path) -> None:
     assert seconds(parallel.splitlines()[-1]) < seconds(one_by_one.splitlines()[-1])
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_cells_as_tasks(tmp_path: Path, fresh: bool) -> None:
+    name = "02_cells_as_tasks"
+    notebook = execute(name, tmp_path) if fresh else saved(name)
+
+    assert seconds(text(notebook, "check")) < 2
+    assert text(notebook, "check").splitlines()[1:] == ["Mon 11 120", "Tue 14 310", "Wed 9 95"]
+    assert text(notebook, "caught").startswith("caught: ")
+    for cell in ("traceback", "many"):
+        shown = raised(notebook, cell)
+        assert shown.count("return total / len(values)") == 1
+        assert "raykernel/" not in shown
+    assert "did not run: rounded" in raised(notebook, "traceback")
+    assert "50 of the 50 tasks have failed" in raised(notebook, "many")
+    assert "mean: ZeroDivisionError" in text(notebook, "debug")
+    assert text(notebook, "stop") == "stopped\n"
+    assert text(notebook, "stopped") == "and its task was cancelled\n"
+
+
 @pytest.mark.timeout(300)
 def test_house_prices(tmp_path: Path) -> None:
     notebook = execute("05_house_prices", tmp_path)
@@ -97,7 +123,10 @@ def test_a_lesson_is_saved_as_it_ran(name: str) -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    outputs = [output for cell in code for output in cell.outputs]
+    # a lesson on errors says of the cells that show one
+    outputs = [
+        o for c in code if "raises-exception" not in c.metadata.get("tags", ()) for o in c.outputs
+    ]
     assert "error" not in {output.output_type for output in outputs}
     assert "stderr" not in {output.get("name") for output in outputs}
 

@@ -259,6 +259,7 @@ def test_help_shows_the_options(
         ("%ray start --workers 3", "unrecognized arguments: --workers 3"),
         ("%ray timeline trace.json --cell 1", "whole session"),
         ("%ray graph --depth 0", "invalid depth"),
+        ("%ray reload no_such_module", "there is no module named 'no_such_module'"),
     ],
 )
 def test_mistakes_are_named(shell: InteractiveShell, api: FakeApi, line: str, message: str) -> None:

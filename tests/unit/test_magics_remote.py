@@ -132,7 +132,6 @@ def loud(f):
     @functools.wraps(f)
     def g(x): return f(x) + "!"
     return g
-loud = loud.__wrapped__
 @loud
 def f(x): return x
 @functools.cache
@@ -140,7 +139,7 @@ def cached(x): return x
 """,
     )
     assert names["f"].__wrapped__("a") == "a!"
-    assert names["cached"](3) == 3
+    assert names["cached"].__wrapped__(3) == 3
 
 
 def test_async_functions_run_to_their_end(shell: InteractiveShell) -> None:
@@ -277,6 +276,7 @@ def test_a_syntax_error_is_shown_where_it_is(
         ("%%remote --cpus 1\ndef f(): ...\n", "unrecognized arguments: --cpus 1"),
         ("%%remote --name x\ndef f(): ...\ndef g(): ...\n", "this cell defines 2: f, g"),
         ("%%remote\nx = 1\n", "defines no function and no class"),
+        ("%%remote\n\n%%time\ndef f(): ...\n", "put %%time above %%remote"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_run(
@@ -288,6 +288,29 @@ def test_a_mistake_is_named_and_nothing_is_run(
     assert message in str(result.error_in_exec)
     assert shell.user_ns["ran"] is False
     run(shell, "%%remote\ndef f(): ...\n")  # one mistake is reported once
+
+
+def test_a_cells_own_decorators_stay_plain(shell: InteractiveShell) -> None:
+    run(
+        shell,
+        "%%remote\ndef plain(f): return f\ndef named(name):\n    def mark(f):\n"
+        "        f.mark = name\n        return f\n    return mark\n"
+        "@plain\ndef f(): return 1\nclass A:\n    @named('x')\n    def m(self): return 2\n",
+    )
+    names = shell.user_ns
+    assert [type(names[n]).__name__ for n in ("plain", "named", "f", "A")] == [
+        "function", "function", "Remote", "Remote",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("magic", ["remote", "task"])
+@pytest.mark.parametrize("cell", ["", "\ndef f(): pass"])
+def test_help_is_an_option_too(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], magic: str, cell: str
+) -> None:
+    shell.run_cell(f"%%{magic} --help{cell}")
+    assert f"usage: %%{magic} [-" in capsys.readouterr().out
+    assert "f" not in shell.user_ns
 
 
 def test_braces_and_dollars_are_the_users(shell: InteractiveShell) -> None:
