@@ -40,6 +40,9 @@ class Cell:
 
 EndHook = Callable[[Cell, bool], None]
 
+#: The ids of all cells that this process has run, also of those no longer remembered.
+_ran: set[str] = set()
+
 
 class CellTracker:
     """Follows one shell's cells from `install` to `remove`."""
@@ -117,6 +120,10 @@ class CellTracker:
         in_kernel = self._kernel() is not None and bool(cell)
         return Cell(cell, 0, {"msg_id": cell, "msg_type": "execute_request"} if in_kernel else {})
 
+    def ran(self, cell: str) -> bool:
+        """Whether it is a cell of this process's."""
+        return cell in _ran
+
     def numbered(self, number: int) -> Cell | None:
         """The newest cell that ran as `In[number]`."""
         return next((c for c in reversed(list(self._cells.values())) if c.number == number), None)
@@ -150,6 +157,7 @@ class CellTracker:
             self._cells[cell] = Cell(cell, number, header, self._is_headless())
             while len(self._cells) > MEMORY:
                 self._cells.popitem(last=False)
+        _ran.add(cell)
         self._running.append(cell)
         self._latest = cell
         context.cell.set(cell)

@@ -85,6 +85,7 @@ class Reporter:
         self._undo: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="raykernel-reporter", daemon=True)
         self._lock = threading.Lock()
+        self._shared = False
         self._text = LogText(Folding() if fold else None)
         self._limit = limit or Limit(0, 0, lambda cell: 0)
         self._work: dict[str, _Shown] = {}
@@ -101,6 +102,9 @@ class Reporter:
         self._thread.start()
 
     def listen(self) -> None:
+        # After a restart, work of the cells before it may go on. Else what this kernel's cells did
+        # not cause is another driver's.
+        self._shared = not self._engine.came_back
         self._engine.on_submit(self._submitted)
         if self._log:
             self._undo.append(self._engine.on_log(self._on_log))
@@ -178,7 +182,13 @@ class Reporter:
         self._bars.extend(bars)
         self._wake.set()
 
+    def _is_others(self, cell: str) -> bool:
+        """Whether it is a cell of another notebook's that uses the session too."""
+        return self._shared and bool(cell) and not self._cells.ran(cell)
+
     def _on_log(self, line: LogLine) -> None:
+        if self._is_others(line.cell):
+            return
         self._lines.append(line)
         self._wake.set()
 
@@ -260,9 +270,10 @@ class Reporter:
             by_cell.setdefault(task.cell, []).append(task)
         by_cell.pop("", None)
         for cell, tasks in by_cell.items():
-            self._shown(cell, now).work.update(tasks, now)
+            if not self._is_others(cell):
+                self._shown(cell, now).work.update(tasks, now)
         for done in batch.finished:
-            if done.cell:
+            if done.cell and not self._is_others(done.cell):
                 self._shown(done.cell, now).work.finish(done, now)
 
     def _shown(self, cell: str, now: float) -> _Shown:
@@ -280,6 +291,8 @@ class Reporter:
     def _move(self, bar: BarInfo, now: float) -> None:
         """Show a bar where it was moved last. It keeps no cell's progress open by itself: an
         actor's bar may stay for days."""
+        if self._is_others(bar.cell):
+            return
         cell = bar.cell or self._cells.current()
         before = self._bar_cells.pop(bar.id, cell)
         if not bar.closed:

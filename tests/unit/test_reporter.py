@@ -29,6 +29,9 @@ class Cells:
     def is_running(self, cell: str) -> bool:
         return cell in self.now
 
+    def ran(self, cell: str) -> bool:
+        return not cell.startswith("other notebook")
+
 
 class Screen:
     """Stands for a Publisher: writes down what it is told."""
@@ -275,6 +278,12 @@ def test_a_cell_without_tasks_costs_no_question(
     monkeypatch.setattr(play.engine, "query", lambda *a, **k: pytest.fail("asked"))
     play.reporter.cell_ended(Cell("other"), interrupted=True)
     assert play.engine.cancelled_cells == []
+
+
+def test_work_of_another_notebook_that_uses_the_session_is_not_shown(play: Play) -> None:
+    play.tasks(RUNNING, "t", cell="other notebook's")
+    play.engine.write(LogLine("other notebook's", "1", "f", "7", "stdout", "x\n"))
+    assert play.at(0.6) == []
 
 
 def test_output_of_code_outside_cells_goes_to_the_current_one(play: Play) -> None:
