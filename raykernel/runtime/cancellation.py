@@ -42,6 +42,8 @@ class Cancellation:
             task = stack.pop()
             if recursive and task.children:
                 stack.extend(t for t in map(core.tasks.get, task.children) if t is not None)
+            if patience and not force and self._is_dying(task, patience):
+                continue  # a second strike would hit it while it cleans up after the first
             task.cancelled = True
             if task.state is not TaskState.RUNNING:
                 if task.spec.kind != m.CREATION:
@@ -64,6 +66,11 @@ class Cancellation:
             if wait and task.spec.kind == m.TASK:
                 task.kill_at = core.clock() + wait
                 core.deadlines[task.spec.id] = task
+
+    def _is_dying(self, task: Task, patience: float) -> bool:
+        """Whether it was told to end, and is killed soon if it doesn't."""
+        told = task.cancelled and task.spec.id in self._core.deadlines
+        return told and task.kill_at <= self._core.clock() + patience
 
     def cancel_cell(self, client: Client, message: m.CancelCell) -> None:
         """Cancel what a cell caused, or all that a driver did."""

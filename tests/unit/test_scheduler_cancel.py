@@ -240,6 +240,19 @@ def test_a_cells_task_that_ignores_it_is_killed_when_patience_ends():
     assert [e.kind for e in errors(session.die(worker), session.driver)] == ["cancelled"]
 
 
+def test_a_task_is_struck_once_though_its_cell_is_stopped_twice_and_its_parent_is_too():
+    session = Session(cpus=2, workers=2)
+    first, second = session.workers
+    parent, child = session.spec(cell="1"), session.spec(cell="1")
+    session.driver(parent)
+    first(child)
+    strikes = [session.driver(m.CancelCell(7, "1")), session.driver(m.CancelCell(8, "1"))]
+    sent_to_child = [x for out in strikes for w in (first, second) for x in sent(out, w)
+                     if x == m.CancelTask(child.id)]  # fmt: skip
+    assert len(sent_to_child) == 1
+    assert (second.id, signal.SIGKILL) in signals(session.tick(PATIENCE + 0.1))
+
+
 def test_patience_is_not_lost_over_another_cells_task():
     session, worker, first, second = two_on_one_worker()
     session.driver(m.CancelCell(7, "2"))
