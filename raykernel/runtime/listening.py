@@ -78,7 +78,7 @@ class Listener:
         for message in self._early:
             self._hear(message)
         signal.signal(POKE, self._poked)
-        strike_again(POKE)
+        strike_again(POKE, self._struck_in_vain)
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -122,7 +122,13 @@ class Listener:
         running = self.running
         if self.in_user_code and running is not None and running.spec.id == self.cancelled:
             running.cancelled = True
+            self.cancelled = b""  # once: what the task does about it in a `finally` is left alone
             raise KeyboardInterrupt
+
+    def _struck_in_vain(self) -> None:
+        """The interruption came in a finalizer, which kept it to itself."""
+        if self.running is not None and self.running.cancelled:
+            self.cancelled = self.running.spec.id
 
     def _cancel(self, task: bytes, interrupt: bool) -> None:
         if self.concurrent is not None and self.concurrent.cancel(task):

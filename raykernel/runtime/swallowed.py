@@ -20,9 +20,10 @@ from collections.abc import Callable
 _SOON = 0.001  # seconds; a hook that raised the signal itself would be struck by it
 
 
-def strike_again(number: int) -> Callable[[], None]:
+def strike_again(number: int, before: Callable[[], None] | None = None) -> Callable[[], None]:
     """From now on send signal `number`, whose handler raises KeyboardInterrupt, to the main thread
-    again whenever that exception came to nothing there. Returns how to undo it."""
+    again whenever that exception came to nothing there, after a call of `before`. Returns how to
+    undo it."""
     previous = sys.unraisablehook
     stopped = False
 
@@ -32,6 +33,8 @@ def strike_again(number: int) -> Callable[[], None]:
             and issubclass(unraisable.exc_type, KeyboardInterrupt)
             and threading.current_thread() is threading.main_thread()
         ):
+            if before is not None:
+                before()
             _thread.start_new_thread(_send, (number, threading.get_ident()))
         else:
             previous(unraisable)

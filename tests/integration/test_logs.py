@@ -76,7 +76,9 @@ print("printed", file=sys.stderr)
 
 def test_output_shows_while_the_task_runs_also_a_childs(k: Kernel) -> None:
     # `exec`: an interrupted `run` ends the shell, and not what that has started
-    cell = k.send("""ray.get(run.remote('subprocess.run("echo early; exec sleep 30", shell=True)'))""")
+    cell = k.send(
+        """ray.get(run.remote('subprocess.run("echo early; exec sleep 30", shell=True)'))"""
+    )
     k.until(lambda: "early" in k.text(cell), 10)
     assert not any(m["content"]["execution_state"] == "idle" for m in k.of(cell, "status"))
     k.manager.interrupt_kernel()
