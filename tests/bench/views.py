@@ -1,7 +1,7 @@
 """What the live views cost: `python -m tests.bench.views [--browser] [--json]` at the repository's
 top, on a machine that does nothing else.
 
-    throughput   1,000 tiny tasks at once, again and again for a second, in a real kernel: in turn
+    throughput   1,000 tiny tasks at once, again and again for seconds, in a real kernel: in turn
                  with nothing shown, and with progress and the graph, in one session. Each pair
                  gives a ratio; told is their median.
     CPU          what a task takes of all the session's processes and of the kernel, likewise: a
@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 from tests.integration.kernels import WIDGET, Kernel, kernel
 
-SECONDS = 1.0
-ROUNDS = 15
+SECONDS = 3.0  # so that making the views counts little
+ROUNDS = 9
 START = (
     "%load_ext raykernel\n%ray start -n 2",
     "import time, psutil\nimport raykernel as ray\n"
