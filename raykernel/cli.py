@@ -1,4 +1,4 @@
-"""The command line: `raykernel demo | lab | bench | dashboard | install | sessions | stop`.
+"""The command line: `raykernel demo | lab | bench | dashboard | head | install | sessions | stop`.
 
 Only the options are declared here. What a command does is imported when it runs, so that
 `raykernel --help` answers at once. A command returns its exit code, or raises `CommandError` with
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_dashboard(
         _command(commands, "dashboard", _dashboard, "show a session's live views in the browser")
     )
+    _add_head(_command(commands, "head", _head, "open a session to notebooks on other machines"))
     _add_install(
         _command(commands, "install", _install, "add the kernel with raykernel loaded to Jupyter")
     )
@@ -171,6 +172,43 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
+def _add_head(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Start a session on this machine for notebooks on others. Writes a connection file with "
+        "the keys to it: `%ray start --address FILE` or ray.init(address=FILE) on the other "
+        "machine attaches. All that travels is encrypted, and without the file nobody gets in."
+    )
+    parser.add_argument(
+        "--listen", default="tcp://127.0.0.1:0", metavar="tcp://IP:PORT",
+        help="where to wait for them: 0.0.0.0 for all networks, port 0 for any free one (default "
+        "tcp://127.0.0.1:0: this machine only, as for an ssh tunnel)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--advertise", metavar="HOST", help="how the others call this machine (default: its name)"
+    )
+    parser.add_argument(
+        "--connection-file", metavar="FILE", help="where to write it (default: session's folder)"
+    )
+    parser.add_argument(
+        "--ttl", type=_positive, metavar="S",
+        help="end after S seconds without a notebook (default: go on until Ctrl-C)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--detach", action="store_true",
+        help="go on in the background, and print the connection file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--session", metavar="NAME", help="open the session of this name, which runs already"
+    )
+    parser.add_argument("--name", help="name of the session")
+    parser.add_argument("-n", "--num-cpus", type=_whole, metavar="N", help="default: all")
+    parser.add_argument("--num-gpus", type=_whole, metavar="N", help="default: all")
+    parser.add_argument(
+        "--object-store-memory", type=_count, metavar="BYTES",
+        help="memory for large objects (default: 30 %% of the machine's)",
+    )  # fmt: skip
+
+
 def _add_install(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         'Add the kernel "Python 3 (raykernel)" to Jupyter: Python as in this environment, with '
@@ -223,6 +261,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
 def _demo(options: argparse.Namespace) -> int:
     from raykernel.commands import demo
 
@@ -245,6 +290,12 @@ def _bench(options: argparse.Namespace) -> int:
     from raykernel.bench import command
 
     return command.run(options)
+
+
+def _head(options: argparse.Namespace) -> int:
+    from raykernel.commands import head
+
+    return head.run(options)
 
 
 def _install(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ else gets a session of their own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from raykernel.runtime import attach, context, session
 from raykernel.runtime.attach import Build
 from raykernel.runtime.engines import launch, local, ray_connect
 from raykernel.runtime.engines.base import ApiEngine
+from raykernel.runtime.remote.address import is_file
 from raykernel.runtime.session import Home, SessionError, SessionInfo
 
 logger = logging.getLogger("raykernel")
@@ -65,6 +67,8 @@ def connect(
             f"When connecting to an existing cluster, {', '.join(given)} must not be provided: "
             f"the session {address!r} has its own."
         )
+    if address.startswith("ssh://") or is_file(address):
+        return _far(address, namespace)
     try:
         info = _at(address)
         why = attach.mismatch(info, Build.mine(_version()), same_environment=False)
@@ -100,6 +104,21 @@ def connect_to_ray(
     from raykernel.runtime.engines import ray  # which imports Ray
 
     return ray.connect(address, namespace, runtime_env)
+
+
+def _far(address: str, namespace: str) -> local.LocalEngine:
+    """The session behind a `raykernel head`."""
+    from raykernel.runtime.engines import remote  # zmq takes a moment
+    from raykernel.runtime.remote.address import AddressError, too_open
+
+    try:
+        if not address.startswith("ssh://"):
+            with contextlib.suppress(OSError):
+                if warning := too_open(address):
+                    logger.warning(warning)
+        return remote.connect(address, namespace, Build.mine(_version()))
+    except (AddressError, SessionError) as error:
+        raise ConnectionError(f"init(address={address!r}): {error}") from None
 
 
 def _come_back(asked: Mapping[str, Any], namespace: str) -> local.LocalEngine | None:
@@ -147,8 +166,9 @@ def _at(address: str) -> SessionInfo:
     """The living session of this address. Raises SessionError."""
     if "://" in address:
         raise SessionError(
-            "raykernel's own engine connects to sessions on this machine only: give a session's "
-            "name (`raykernel sessions` lists them), or leave address out to start one"
+            "raykernel's own engine connects to a session on this machine by its name (`raykernel "
+            "sessions` lists them), and to one on another by the connection file that `raykernel "
+            "head` wrote there, or by ssh://user@host. Leave address out to start a session"
         )
     path = address.removeprefix("unix:")
     if path.startswith("/"):

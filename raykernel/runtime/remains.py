@@ -19,12 +19,14 @@ import contextlib
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from . import traces
+from .connection import ConnectionLost, RequestFailed
 from .context import Running
 from .serialize import Serialized, deserialize, serialize
 from .shortrepr import short_repr
@@ -36,6 +38,11 @@ FILES = 2000
 _LOOK = 64  # failures of this process between two looks at what all have kept
 _SLOW = 0.5  # seconds after which the rest of a failure's variables is kept as text
 _HEAD = struct.Struct("<Q")
+
+
+#: Session folders that stand for one on another machine, and what brings a failed task's file (with
+#: "" all of them) from there. It may block, and raises OSError or ConnectionLost.
+far: dict[str, Callable[[str], None]] = {}
 
 
 class Variable(msgspec.Struct, array_like=True):
@@ -129,6 +136,8 @@ class Remains:
         self._path = Path(folder, "failed", task)
         if not Path(folder).is_dir():
             raise LookupError("its session is over")
+        if folder in far and not self._path.exists():
+            _bring(folder, task)
         try:
             with self._path.open("rb") as file:
                 (size,) = _HEAD.unpack(file.read(_HEAD.size))
@@ -152,6 +161,13 @@ class Remains:
             return Unkept(f"<not readable here: {type(error).__name__}: {error}>")
 
 
+def _bring(folder: str, task: str) -> None:
+    try:
+        far[folder](task)
+    except (OSError, ConnectionLost, RequestFailed) as error:
+        raise LookupError(f"they could not be brought here: {error}") from None
+
+
 class Unkept:
     """Stands for a value of which only the repr was kept."""
 
@@ -165,6 +181,9 @@ class Unkept:
 def find(folder: str, wanted: str) -> list[Header]:
     """The kept failures of a task's id (its beginning or end) or name, newest first."""
     found = []
+    if folder in far:
+        with contextlib.suppress(LookupError):
+            _bring(folder, "")
     with contextlib.suppress(FileNotFoundError):
         for path in Path(folder, "failed").iterdir():
             with contextlib.suppress(LookupError, OSError, struct.error, msgspec.DecodeError):

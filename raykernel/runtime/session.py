@@ -60,13 +60,13 @@ class SessionInfo(msgspec.Struct):
     cpus: float = 0.0
 
 
-def root() -> Path:
-    """The folder of this user's sessions, made on demand. Raises SessionError if it belongs to
-    somebody else."""
+def root(suffix: str = "") -> Path:
+    """The folder of this user's sessions (with a suffix: one of the same kind beside it), made on
+    demand. Raises SessionError if it belongs to somebody else."""
     base = tempfile.gettempdir()
-    folder = Path(base) / f"raykernel-{os.getuid()}"
+    folder = Path(base) / f"raykernel-{os.getuid()}{suffix}"
     if len(str(folder)) + 60 > _MAX_SOCKET_PATH:
-        folder = Path("/tmp") / f"raykernel-{os.getuid()}"
+        folder = Path("/tmp") / folder.name
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
@@ -106,8 +106,12 @@ def arena_path(name: str, folder: Path, capacity: int) -> Path:
     if _SHM.is_dir() and os.access(_SHM, os.W_OK):
         status = os.statvfs(_SHM)
         if status.f_bavail * status.f_frsize >= capacity:
-            return _SHM / f"raykernel-{os.getuid()}-{name}"
+            return arena_in_memory(name)
     return folder / "arena"
+
+
+def arena_in_memory(name: str) -> Path:
+    return _SHM / f"raykernel-{os.getuid()}-{name}"
 
 
 def why_slow(arena: Path, capacity: int) -> str:
@@ -214,16 +218,16 @@ def await_end(folder: Path, seconds: float) -> bool:
 def sweep() -> None:
     """Remove what dead sessions left behind."""
     for info in list_sessions():
-        if not info.alive and not _pid_alive(info.pid):
+        if not info.alive and not pid_alive(info.pid):
             remove(Path(info.path), Path(info.arena))
     for folder in root().iterdir():
         with contextlib.suppress(FileNotFoundError):
             unborn = folder.is_dir() and not (folder / "session.json").exists()
             if unborn and time.time() - folder.stat().st_mtime > _BIRTH:
-                remove(folder, _SHM / f"raykernel-{os.getuid()}-{folder.name}")
+                remove(folder, arena_in_memory(folder.name))
 
 
-def _pid_alive(pid: int) -> bool:
+def pid_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

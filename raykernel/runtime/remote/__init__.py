@@ -1,0 +1,15 @@
+"""A head on another machine: relays that carry a driver's messages over zmq + CURVE.
+
+    driver's Client ── Unix socket ── Tunnel ══ tcp, zmq + CURVE ══ Gateway ── Unix socket ── head
+
+Client and head speak as if they were on one machine, and know nothing of the relays. These carry
+the frames (stream.py: none lost, none twice, whatever becomes of the connection), and the large
+objects beside them (outbox.py, blocks.py), which they lay where the other side looks for them.
+Only these modules import zmq.
+
+    stream.py       the reliable stream, sans-IO        outbox.py     what goes next, sans-IO
+    packets.py      what is in the stream               mirror.py     the driver's side of the arena
+    gateway.py      beside the head                     tunnel.py     beside the driver
+    zap.py          who is let in                       address.py    the connection file
+    ssh.py          a head started over ssh             attaching.py  a driver's way to its tunnel
+"""
