@@ -27,10 +27,17 @@ def _start_parser() -> Any:
     made.add_argument("--name", help="name of the session")
     made.add_argument(
         "--address",
-        help="connect to the session of this name, as `raykernel sessions` lists it (default: "
+        help="connect to the session of this name, as `raykernel sessions` lists it, or to one on "
+        "another machine by the connection file that `raykernel head` wrote there (default: "
         "this notebook's, if it has outlived its kernel, else a session is started; "
         "'local': always start one)",
     )
+    made.add_argument(
+        "--ssh", metavar="USER@HOST",
+        help="start a session on that machine over ssh and connect to it; it ends 10 minutes after "
+        "its last notebook has left. USER@HOST/path/to/python: where `raykernel` is not on the "
+        "PATH there",
+    )  # fmt: skip
     made.add_argument("--namespace", help="namespace of named actors")
     add_flags(made)
     return made
@@ -55,6 +62,11 @@ def _start(notebook: Notebook, args: Any) -> None:
         except Exception as error:
             print(f"Session {engine.session} has died ({error}). Starting another.")
             api.shutdown()
+    ssh = vars(args).pop("ssh")
+    if ssh is not None:
+        if args.address is not None:
+            raise UsageError("%ray start: --address or --ssh, not both.")
+        args.address = f"ssh://{ssh}"
     if args.address is not None:
         given = [f"--{k.replace('_', '-')}" for k, v in vars(args).items() if v is not None]
         given += [f"--{k.replace('_', '-')}" for k in _SESSIONS_OWN if k in flags]

@@ -140,6 +140,10 @@ SANS_IO = (
     "raykernel.runtime.ranges",
     "raykernel.runtime.records",
     "raykernel.runtime.reports",
+    "raykernel.runtime.remote.outbox",
+    "raykernel.runtime.remote.packets",
+    "raykernel.runtime.remote.progress",
+    "raykernel.runtime.remote.stream",
     "raykernel.runtime.resources",
     "raykernel.runtime.scheduler",
     "raykernel.runtime.shapes",
@@ -312,6 +316,19 @@ def test_only_the_ray_engine_imports_ray_and_only_when_used() -> None:
             for found in imports()
             if top(found.imported) == "ray"
             and not (found.importer == "raykernel.runtime.engines.ray" and found.lazy)
+        ]
+    )
+
+
+def test_only_the_relays_speak_zmq_to_other_machines() -> None:
+    allowed = ("raykernel.runtime.remote.", "raykernel.commands.head")
+    complain(
+        [
+            found
+            for found in imports()
+            if top(found.imported) == "zmq"
+            and found.importer.startswith(("raykernel.runtime", "raykernel.commands"))
+            and not found.importer.startswith(allowed)
         ]
     )
 

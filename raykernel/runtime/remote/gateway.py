@@ -87,7 +87,7 @@ class Gateway:
         self._router.linger = 500
         self._router.sndhwm = self._router.rcvhwm = 0  # streams bound what is on its way
         self._router.maxmsgsize = _LARGEST
-        self._router.ipv6 = True
+        self._router.ipv6 = "[" in listen
         # the head's end is noticed although no driver is there: it closes this
         self._watch = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

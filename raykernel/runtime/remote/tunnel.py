@@ -107,7 +107,7 @@ class Tunnel:
         dealer.immediate = 1  # nothing waits for a connection that is not there
         dealer.sndhwm = dealer.rcvhwm = 0  # streams bound what is on its way
         dealer.reconnect_ivl, dealer.reconnect_ivl_max = 100, 1000
-        dealer.ipv6 = True
+        dealer.ipv6 = "[" in target
         dealer.connect(target)
         self._dealer = dealer
         self._dialled = time.monotonic()
