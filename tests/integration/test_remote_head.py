@@ -1,0 +1,476 @@
+"""A head on another machine, on this one: over a line that is slow, breaks, stalls, or never was.
+
+The line is a relay of bytes in this process, between a real `raykernel head` and a real tunnel.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+import raykernel
+from raykernel import cli
+from raykernel.runtime import context, remains
+from raykernel.runtime.engines import remote
+from raykernel.runtime.remote import address as addresses
+from raykernel.runtime.remote.stream import Timing
+from tests.integration.kernels import kernel
+
+#: For the driver's side. The heads here have what heads have.
+QUICK = Timing(beat=0.2, silence=1.0, comeback=4.0, answer=1.5)
+
+
+class Line:
+    """Relays tcp connections to `port`, each chunk `delay` seconds late."""
+
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        self.delay = delay
+        self.passed = 0
+        self._to = port
+        self._stalled = threading.Event()
+        self._ended = False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._refuses = False
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._ended:
+            if not select.select([self._listener], [], [], 0.05)[0]:
+                continue
+            near, _ = self._listener.accept()
+            if self._refuses or self._ended:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self._to))
+            self._pairs.append((near, far))
+            self._start(self._carry, near, far)
+            self._start(self._carry, far, near)
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                time.sleep(self.delay)
+                while self._stalled.is_set() and not self._ended:
+                    time.sleep(0.02)
+                sink.sendall(data)
+                self.passed += len(data)
+        except OSError:
+            pass  # cut
+        for each in (source, sink):
+            each.close()
+
+    def cut(self, refuse: bool = False) -> None:
+        """Break all connections; `refuse`: and let none be made."""
+        self._refuses = refuse
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for each in pair:
+                with_suppressed(each.shutdown, socket.SHUT_RDWR)
+
+    def stall(self) -> None:
+        """Nothing passes any more over the connections there are, and nothing breaks."""
+        self._stalled.set()
+
+    def mend(self) -> None:
+        self._stalled.clear()
+        self._refuses = False
+
+    def close(self) -> None:
+        self._ended = True
+        self.cut(refuse=True)
+        for thread in self._threads:
+            thread.join(5)
+        self._listener.close()
+
+
+def with_suppressed(call: Callable[..., object], *args: Any) -> None:
+    with suppress(OSError):
+        call(*args)
+
+
+@contextmanager
+def running_head(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    file = folder / "head.json"
+    command = [sys.executable, "-m", "raykernel", "head", "-n", "2", "--connection-file", str(file)]
+    command += ["--object-store-memory", str(1 << 29), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "is open to other machines" in process.stdout.readline()
+        try:
+            yield process, file
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+    assert not file.exists() or process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def head(
+    tmp_path_factory: pytest.TempPathFactory, _module_leaves_nothing: object
+) -> Iterator[Path]:
+    """The connection file of a head of 2 CPUs."""
+    with running_head(tmp_path_factory.mktemp("head")) as (_, file):
+        yield file
+
+
+@contextmanager
+def through(file: Path, delay: float = 0.0) -> Iterator[tuple[Line, Path]]:
+    """A line to a head, and a connection file that leads over it."""
+    address = addresses.read(str(file))
+    line = Line(int(address.address.rpartition(":")[2]), delay)
+    other = file.with_name(f"line-{line.port}.json")
+    addresses.write(other, msgspec.structs.replace(address, address=f"tcp://127.0.0.1:{line.port}"))
+    try:
+        yield line, other
+    finally:
+        line.close()
+        other.unlink()
+
+
+@contextmanager
+def driver(
+    file: Path, monkeypatch: pytest.MonkeyPatch, timing: Timing = QUICK
+) -> Iterator[ModuleType]:
+    plain = remote.connect
+    monkeypatch.setattr(remote, "connect", lambda *args: plain(*args, timing))
+    raykernel.init(address=str(file))
+    try:
+        yield raykernel
+    finally:
+        raykernel.shutdown()
+
+
+def tunnel() -> int:
+    """The process id of this driver's tunnel."""
+    engine = context.engine
+    assert isinstance(engine, remote.RemoteEngine)
+    return engine._line._process.pid
+
+
+def test_the_api_over_a_slow_line(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with through(head, delay=0.01) as (_, file), driver(file, monkeypatch) as ray:
+
+        @ray.remote
+        def double(x: Any) -> Any:
+            return x * 2
+
+        @ray.remote
+        class Counter:
+            def __init__(self) -> None:
+                self.n = 0
+
+            def add(self, by: Any) -> int:
+                self.n += int(np.sum(by))
+                return self.n
+
+        @ray.remote(num_returns="streaming")
+        def items() -> Iterator[Any]:
+            for n in range(3):
+                yield np.full(200_000, n)
+
+        @ray.remote
+        def fail() -> None:
+            culprit = "the variable"
+            print("about to fail")
+            raise ValueError(culprit)
+
+        assert ray.get([double.remote(n) for n in range(50)]) == [2 * n for n in range(50)]
+        data = np.arange(1_000_000)
+        ref = ray.put(data)
+        assert (ray.get(double.remote(ref)) == 2 * data).all()  # by reference
+        assert (ray.get(double.remote(data)) == 2 * data).all()  # as a large argument
+        assert (ray.get(ref) == data).all()
+        counter = Counter.options(name="counter").remote()
+        calls = [counter.add.remote(n) for n in (1, data[:3], 1)]
+        assert ray.get(calls) == [1, 4, 5]
+        assert ray.get(ray.get_actor("counter").add.remote(0)) == 5
+        assert [int(ray.get(item)[-1]) for item in items.remote()] == [0, 1, 2]
+        failing = fail.remote()
+        with pytest.raises(ValueError, match="the variable"):
+            ray.get(failing)
+
+        engine = context.engine
+        assert engine.query("resources")["total"]["CPU"] == 2
+        deadline = time.monotonic() + 10
+        while not (lines := engine.query("logs", name="fail")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [line.text for line in lines] == ["about to fail"]
+        with pytest.raises(LookupError, match="not kept"):  # for a notebook's debugger they are
+            remains.Remains(engine.folder, "00")
+
+
+def test_what_is_no_longer_used_leaves_the_mirror(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driver(head, monkeypatch) as ray:
+
+        @ray.remote
+        def make(n: int) -> Any:
+            return np.full(4_000_000, n)
+
+        mirror = Path(context.engine.client.welcome.arena)
+        for n in range(4):
+            assert int(ray.get(make.remote(n))[-1]) == n
+            ray.get(ray.put(np.full(4_000_000, n)))
+        ray.get(make.remote(0))
+        deadline = time.monotonic() + 10
+        # in 512-byte blocks: two objects at most of the eight, and one may be looked at
+        while mirror.stat().st_blocks * 512 > 70 << 20 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert mirror.stat().st_blocks * 512 <= 70 << 20
+    assert not mirror.exists()
+
+
+def test_objects_beyond_the_memory_travel_as_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        running_head(tmp_path, "--object-store-memory", str(40 << 20)) as (_, file),
+        driver(file, monkeypatch) as ray,
+    ):
+
+        @ray.remote
+        def make(n: int) -> Any:
+            return np.full(2_000_000, n)
+
+        @ray.remote
+        def last(x: Any) -> int:
+            return int(x[-1])
+
+        results = [make.remote(n) for n in range(5)]
+        puts = [ray.put(np.full(2_000_000, n)) for n in range(5)]
+        assert [int(x[-1]) for x in ray.get(results)] == list(range(5))
+        assert ray.get([last.remote(ref) for ref in puts]) == list(range(5))
+        assert [int(x[-1]) for x in ray.get(puts)] == list(range(5))
+
+
+def test_no_result_is_lost_or_doubled_when_the_line_breaks(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with through(head) as (line, file), driver(file, monkeypatch) as ray:
+
+        @ray.remote
+        class Tally:
+            def __init__(self) -> None:
+                self.seen: list[int] = []
+
+            def note(self, n: int) -> int:
+                self.seen.append(n)
+                return n
+
+            def all(self) -> list[int]:
+                return self.seen
+
+        @ray.remote
+        def square(n: int) -> int:
+            return n * n
+
+        tally = Tally.remote()
+        refs = [square.remote(n) for n in range(1000)]
+        notes = [tally.note.remote(n) for n in range(1000)]
+        line.cut()
+        assert ray.get(refs[:300]) == [n * n for n in range(300)]
+        line.cut()
+        assert ray.get(refs) == [n * n for n in range(1000)]
+        line.cut()
+        assert ray.get(notes) == list(range(1000))
+        assert ray.get(tally.all.remote()) == list(range(1000))
+
+
+def test_a_large_object_survives_a_cut_and_a_stall(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with through(head) as (line, file), driver(file, monkeypatch) as ray:
+
+        @ray.remote
+        def make() -> Any:
+            return np.arange(10_000_000)
+
+        @ray.remote
+        def last(x: Any) -> int:
+            return int(x[-1])
+
+        for trouble in (line.cut, line.stall):
+            before = line.passed
+            got: list[Any] = []
+            getting = threading.Thread(
+                target=lambda to: to.append(ray.get(make.remote())), args=[got]
+            )
+            getting.start()
+            while line.passed < before + (10 << 20):
+                time.sleep(0.001)
+            trouble()
+            if trouble == line.stall:
+                time.sleep(1.5)  # longer than a silence may be
+                line.mend()
+            getting.join(30)
+            assert (got[0] == np.arange(10_000_000)).all()
+            before = line.passed
+            ref = ray.put(got[0])
+            while line.passed < before + (10 << 20):
+                time.sleep(0.001)
+            line.cut()
+            assert ray.get(last.remote(ref)) == 9_999_999
+
+
+def test_a_line_that_stays_away_is_said_so(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with through(head) as (line, file), driver(file, monkeypatch) as ray:
+
+        @ray.remote
+        def sleep() -> None:
+            time.sleep(1000)
+
+        ref = sleep.remote()
+        ray.get(ray.put(1))
+        line.cut(refuse=True)
+        with pytest.raises(ray.exceptions.RaySystemError, match=r"did not come back within 4 s"):
+            ray.get(ref)
+
+
+def test_a_killed_tunnel_is_the_end_and_leaves_nothing(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driver(head, monkeypatch) as ray:
+        ref = ray.put(np.zeros(1_000_000))
+        folder, arena = context.engine.folder, context.engine.client.welcome.arena
+        os.kill(tunnel(), signal.SIGKILL)
+        with pytest.raises(ray.exceptions.RaySystemError, match="tunnel"):
+            ray.get(ref)
+    assert not os.path.exists(folder)
+    assert not os.path.exists(arena)
+
+
+def test_a_killed_gateway_is_the_end_and_its_session_can_be_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_head(tmp_path, "--name", "reopened") as (process, file):
+        with driver(file, monkeypatch, QUICK._replace(comeback=1.5)) as ray:
+            ray.put(1, name="kept")
+            process.kill()
+            with pytest.raises(ray.exceptions.RaySystemError, match="did not come back"):
+                ray.get(ray.remote(lambda: 1).remote())
+        process.wait()
+        with running_head(tmp_path, "--session", "reopened") as (_, again):
+            monkeypatch.undo()
+            with driver(again, monkeypatch) as ray:
+                assert ray.get(ray.remote(lambda: 1).remote()) == 1
+        assert cli.main(["stop", "reopened"]) == 0
+
+
+def test_without_the_key_there_is_nothing(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = addresses.read(str(head))
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    for change in (
+        {"public_key": public, "secret_key": secret},
+        {"server_key": public},
+    ):
+        wrong = head.with_name("wrong.json")
+        addresses.write(wrong, msgspec.structs.replace(right, **change))
+        with (
+            pytest.raises(ConnectionError, match=r"tcp://127.*:\d+ did not answer within 1.5 s"),
+            driver(wrong, monkeypatch),
+        ):
+            pass
+        monkeypatch.undo()
+        wrong.unlink()
+    context_ = zmq.Context()
+    peer = context_.socket(zmq.DEALER)
+    peer.linger = 0
+    peer.curve_serverkey = right.server_key.encode()
+    peer.curve_publickey, peer.curve_secretkey = public.encode(), secret.encode()
+    monitor = peer.get_monitor_socket()
+    peer.connect(right.address)
+    peer.send(b"\4" + bytes(32))
+    heard = set()
+    deadline = time.monotonic() + 0.7
+    while time.monotonic() < deadline:
+        if monitor.poll(100):
+            heard.add(int.from_bytes(monitor.recv_multipart()[0][:2], "little"))
+    peer.disable_monitor()
+    monitor.close()
+    peer.close()
+    context_.term()
+    assert zmq.Event.CONNECTED in heard
+    assert not heard & {zmq.Event.HANDSHAKE_SUCCEEDED, zmq.Event.HANDSHAKE_FAILED_AUTH}
+
+
+def test_versions_are_compared_before_anything_is_sent(tmp_path: Path) -> None:
+    old = addresses.Address("tcp://127.0.0.1:9", "s", "p", "k", "n", "3.6", "0.0")
+    addresses.write(tmp_path / "old.json", old)
+    with pytest.raises(ConnectionError, match=r"python\d.\d+ -m raykernel head"):
+        raykernel.init(address=str(tmp_path / "old.json"))
+    with pytest.raises(ConnectionError, match=r"none.json can't be read"):
+        raykernel.init(address=str(tmp_path / "none.json"))
+
+
+#: Stands for ssh: runs the command here; its -L is a relay of one connection after the other.
+SSH = f"""#!{sys.executable}
+import os, subprocess, sys
+arguments = sys.argv[1:]
+with open({{log!r}}, "a") as log:
+    log.write(" ".join(arguments) + "\\n")
+host, command = arguments[arguments.index("--") + 1], arguments[arguments.index("--") + 2:]
+if host == "nobody@nowhere":
+    sys.exit("ssh: no route")
+if command:
+    os.execv("/bin/sh", ["sh", "-c", command[0]])
+_, here, _, there = arguments[arguments.index("-L") + 1].split(":")
+import asyncio
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def relay(reader, writer):
+    far = await asyncio.open_connection("127.0.0.1", int(there))
+    await asyncio.gather(copy(reader, far[1]), copy(far[0], writer))
+async def main():
+    async with await asyncio.start_server(relay, "127.0.0.1", int(here)) as server:
+        await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def test_a_notebook_starts_a_head_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "ssh"
+    fake.write_text(SSH.format(log=str(tmp_path / "log")))
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with kernel() as k:
+        k.run("%load_ext raykernel\nimport raykernel as ray")
+        k.run(f"%ray start --ssh me@big{sys.executable}")
+        assert k.text(k.run("print(ray.get(ray.remote(lambda: 6 * 7).remote()))")) == "42\n"
+        name = k.text(k.run("print(ray.api.engine().session)")).strip()
+        text = k.text(k.run("%ray stop"))
+        assert f"Left session {name}, which goes on" in text
+    assert cli.main(["stop", name]) == 0
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert "BatchMode=yes" in first
+    assert f"me@big {sys.executable} -m raykernel head --detach" in first
+    assert "-L 127.0.0.1:" in second
+    with pytest.raises(ConnectionError, match="no head came up on nobody@nowhere: ssh: no route"):
+        raykernel.init(address="ssh://nobody@nowhere")
