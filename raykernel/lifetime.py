@@ -100,9 +100,11 @@ def init(
     """Start a session on this machine, or connect to one. Blocks until it answers, about 0.2 s.
 
     `address`: the name of a session that runs (or its `session.json`, or what its context has for
-    "address") connects to it, as one more driver; HOST:PORT, `ray://HOST:10001` or "auto" to a Ray
-    cluster, which then runs the tasks (see engines/ray.py). "local" always starts one. Without it a
-    notebook whose session has outlived its kernel comes back to that; all others start one.
+    "address") connects to it, as one more driver; so does the connection file of a `raykernel head`
+    on another machine, and "ssh://user@host" starts one there. HOST:PORT, `ray://HOST:10001` or
+    "auto" is a Ray cluster, which then runs the tasks (see engines/ray.py). "local" always starts a
+    session here. Without an address a notebook whose session has outlived its kernel comes back to
+    that; all others start one.
 
     `object_store_memory` is in bytes (default: 30 % of the machine's memory). Objects beyond it go
     to files, in the session's folder or in `object_spilling_directory`; that they don't is said as
@@ -222,15 +224,16 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
     A session that another driver uses goes on, and so does one that this driver connected to by
     its address: then only the connection ends, and this driver's tasks with it.
     """
-    _part(end=True)
+    part(end=True)
 
 
 def _leave() -> None:
     """The program ends: what is to outlive it goes on."""
-    _part(end=context.engine is not None and not context.engine.lasting)
+    part(end=context.engine is not None and not context.engine.lasting)
 
 
-def _part(end: bool) -> None:
+def part(end: bool) -> None:
+    """End the connection, and with `end` the session if it is this driver's."""
     global _session_context
     running, context.engine = context.engine, None
     if running is None:

@@ -20,7 +20,7 @@ import msgspec
 import zmq
 
 import raykernel
-from raykernel import api
+from raykernel import api, lifetime
 from raykernel.commands import CommandError
 from raykernel.runtime import session
 from raykernel.runtime.attach import Build
@@ -77,7 +77,7 @@ def _session(options: Any) -> tuple[SessionInfo, bool]:
     assert engine is not None
     info = session.read(engine.session)
     if options.ttl:  # from here on it is up to those who come
-        api._leave()
+        lifetime.part(end=False)
     return info, True
 
 
@@ -125,10 +125,10 @@ def _tell(where: Address, file: Path, told: int, ours: bool) -> None:
 
 
 def _end(info: SessionInfo) -> None:
-    from raykernel.runtime.engines import local
+    from raykernel.runtime.engines import launch
 
     try:
-        local.stop_session(info.name)
+        launch.stop_session(info.name)
         session.await_end(Path(info.path), 10)
     except (SessionError, OSError):
         pass  # it has ended already

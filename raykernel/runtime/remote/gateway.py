@@ -14,50 +14,25 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import zmq
 
-from raykernel.runtime import logfiles
 from raykernel.runtime import messages as m
 from raykernel.runtime.attach import Build
-from raykernel.runtime.wire import Framer, encode
+from raykernel.runtime.wire import WireError, encode
 
 from . import packets, stream
-from .outbox import Outbox
-from .packets import Ask, Block, Bytes, End, File, Greeting
-from .places import Misplaced, Places
-from .progress import Progress
-from .stream import Stream, Timing
+from .packets import Ask, Block, Bytes, End, File
+from .places import Misplaced
+from .stream import Timing
+from .visitor import Driver
 from .zap import Doorkeeper
 
 _CHUNK = 1 << 18
 _MOST = 32 << 20  # bytes of messages for a driver; then the head is not read on
 _TICK = 0.25
 _LARGEST = 4 << 20  # no frame is near that
-
-
-class Driver:
-    """A remote driver: its stream, and its socket to the head."""
-
-    def __init__(self, token: bytes, route: bytes, path: str, now: float, timing: Timing) -> None:
-        self.stream = Stream(token, now, timing)
-        self.route = route  # where its last frame came from
-        self.outbox = Outbox(ordered=False)
-        self.progress = Progress("from the head")
-        self.framer: Framer[Any] = Framer(m.ToClient)
-        self.to_head = bytearray()
-        self.places: Places | None = None
-        self.ended = False
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.sock.connect(path)
-        except OSError:
-            self.sock.close()
-            raise
-        self.sock.setblocking(False)
 
 
 class Gateway:
@@ -177,7 +152,7 @@ class Gateway:
                 theirs = msgspec.msgpack.decode(frame.payload, type=Build)
                 if (theirs.python, theirs.raykernel) != (self._build.python, self._build.raykernel):
                     raise OSError("its Python or raykernel has another version")
-                driver = Driver(token, route, self._head, time.monotonic(), self._timing)
+                driver = Driver(token, route, self._folder, time.monotonic(), self._timing)
             except (OSError, msgspec.DecodeError) as error:
                 self._send(route, stream.compose(stream.GONE, token, str(error).encode()))
                 return
@@ -196,7 +171,7 @@ class Gateway:
                 if driver.places is not None:
                     driver.places.write(packet)
             elif isinstance(packet, Ask):
-                driver.outbox.add(encode([self._answer(packet)]))
+                driver.outbox.add(encode([driver.answer(packet)]))
             elif isinstance(packet, End):
                 self._flush(driver)
                 self._end(driver)
@@ -204,19 +179,6 @@ class Gateway:
             print(f"a driver is cut off: {error}", file=sys.stderr, flush=True)
             driver.outbox.drop()
             self._end(driver, f"the head's machine could not take an object: {error}")
-
-    def _answer(self, ask: Ask) -> m.Reply:
-        """What a driver on this machine would read from the session's files."""
-        try:
-            if ask.what == "logs":
-                found: Any = logfiles.find(self._folder, **ask.filters)
-            elif ask.what == "failed":
-                found = failed(self._folder, str(ask.filters.get("task", "")))
-            else:
-                raise ValueError(f"no question: {ask.what}")
-            return m.Reply(ask.request, msgspec.msgpack.encode(found))
-        except Exception as error:  # whatever was asked: it is the driver that must know
-            return m.Reply(ask.request, error=str(error) or type(error).__name__)
 
     def _tick(self, now: float) -> None:
         for driver in list(self._drivers.values()):
@@ -271,7 +233,10 @@ class Gateway:
             if size == 0:
                 self._end(driver, "the session has ended")
             elif size > 0:
-                self._forward(driver, driver.framer.feed(self._inbox[:size]))
+                try:
+                    driver.forward(driver.framer.feed(self._inbox[:size]))
+                except (Misplaced, WireError) as error:  # neither is for want of anything here
+                    self._end(driver, f"the head said what makes no sense: {error}")
         self._pump(driver)
 
     def _flush(self, driver: Driver) -> None:
@@ -283,40 +248,6 @@ class Gateway:
             except OSError:
                 driver.to_head.clear()
         self._listen_to_head(driver)
-
-    def _forward(self, driver: Driver, messages: list[Any]) -> None:
-        outbox = driver.outbox
-        plain: list[Any] = []
-        for message in messages:
-            if isinstance(message, m.Objects):
-                small = []
-                for value in message.values:
-                    if value.offset == m.INLINE or value.offset == m.AWAY:
-                        small.append(value)
-                    else:
-                        self._forward_large(driver, value)
-                if small:
-                    plain.append(message if len(small) == len(message.values) else m.Objects(small))
-            elif isinstance(message, m.Welcome):
-                driver.places = Places(message.arena, message.capacity, message.spill)
-                outbox.add_packet(packets.encode(Greeting(msgspec.msgpack.encode(message))))
-            else:
-                plain.append(message)
-        if plain:
-            outbox.add(encode(plain))
-
-    def _forward_large(self, driver: Driver, value: m.Value) -> None:
-        assert driver.places is not None  # the head's first word is its welcome
-        message = encode([m.Objects([value])])
-        if value.offset >= 0:
-            transfer = driver.places.block(value.offset, value.size)
-        else:
-            try:
-                transfer = driver.places.file(value.id, value.data.decode(), value.size)
-            except OSError:  # lost: the driver finds out, and says so to the head
-                driver.outbox.add(message)
-                return
-        driver.outbox.add_large(transfer, message)
 
     def _head_is_gone(self) -> bool:
         try:
@@ -366,18 +297,6 @@ class Gateway:
                     self._hear()
                 elif each is self._door.socket:
                     self._door.answer()
-
-
-def failed(folder: str, wanted: str) -> dict[str, bytes]:
-    """The files of failures whose task has this id; of all with ""."""
-    if wanted and not wanted.isalnum():
-        raise ValueError(f"no task: {wanted}")
-    found: dict[str, bytes] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for path in Path(folder, "failed").glob(wanted or "[!.]*"):
-            with contextlib.suppress(OSError):
-                found[path.name] = path.read_bytes()
-    return found
 
 
 def advertised(endpoint: str, name: str) -> str:

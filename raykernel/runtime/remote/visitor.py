@@ -1,0 +1,104 @@
+"""One remote driver, as the gateway keeps it: its stream, and its place at the head."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from raykernel.runtime import logfiles
+from raykernel.runtime import messages as m
+from raykernel.runtime.wire import Framer, encode
+
+from . import packets
+from .outbox import Outbox
+from .packets import Ask, Greeting
+from .places import Places
+from .progress import Progress
+from .stream import Stream, Timing
+
+
+class Driver:
+    """A remote driver: its stream, and its socket to the head."""
+
+    def __init__(self, token: bytes, route: bytes, folder: str, now: float, timing: Timing) -> None:
+        self.stream = Stream(token, now, timing)
+        self.route = route  # where its last frame came from
+        self.outbox = Outbox(ordered=False)
+        self.progress = Progress("from the head")
+        self.framer: Framer[Any] = Framer(m.ToClient)
+        self.to_head = bytearray()
+        self.places: Places | None = None
+        self.ended = False
+        self._folder = folder
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.connect(os.path.join(folder, "head.sock"))
+        except OSError:
+            self.sock.close()
+            raise
+        self.sock.setblocking(False)
+
+    def forward(self, messages: list[Any]) -> None:
+        """What the head says goes on its way, with the objects it tells of. Raises Misplaced."""
+        outbox = self.outbox
+        plain: list[Any] = []
+        for message in messages:
+            if isinstance(message, m.Objects):
+                small = []
+                for value in message.values:
+                    if value.offset == m.INLINE or value.offset == m.AWAY:
+                        small.append(value)
+                    else:
+                        self._forward_large(value)
+                if small:
+                    plain.append(message if len(small) == len(message.values) else m.Objects(small))
+            elif isinstance(message, m.Welcome):
+                self.places = Places(message.arena, message.capacity, message.spill)
+                outbox.add_packet(packets.encode(Greeting(msgspec.msgpack.encode(message))))
+            else:
+                plain.append(message)
+        if plain:
+            outbox.add(encode(plain))
+
+    def _forward_large(self, value: m.Value) -> None:
+        assert self.places is not None  # the head's first word is its welcome
+        message = encode([m.Objects([value])])
+        if value.offset >= 0:
+            transfer = self.places.block(value.offset, value.size)
+        else:
+            try:
+                transfer = self.places.file(value.id, value.data.decode(), value.size)
+            except OSError:  # lost: the driver finds out, and says so to the head
+                self.outbox.add(message)
+                return
+        self.outbox.add_large(transfer, message)
+
+    def answer(self, ask: Ask) -> m.Reply:
+        """What a driver on this machine would read from the session's files."""
+        try:
+            if ask.what == "logs":
+                found: Any = logfiles.find(self._folder, **ask.filters)
+            elif ask.what == "failed":
+                found = failed(self._folder, str(ask.filters.get("task", "")))
+            else:
+                raise ValueError(f"no question: {ask.what}")
+            return m.Reply(ask.request, msgspec.msgpack.encode(found))
+        except Exception as error:  # whatever was asked: it is the driver that must know
+            return m.Reply(ask.request, error=str(error) or type(error).__name__)
+
+
+def failed(folder: str, wanted: str) -> dict[str, bytes]:
+    """The files of failures whose task has this id; of all with ""."""
+    if wanted and not wanted.isalnum():
+        raise ValueError(f"no task: {wanted}")
+    found: dict[str, bytes] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for path in Path(folder, "failed").glob(wanted or "[!.]*"):
+            with contextlib.suppress(OSError):
+                found[path.name] = path.read_bytes()
+    return found
