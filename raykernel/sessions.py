@@ -166,8 +166,8 @@ def _at(address: str) -> SessionInfo:
     """The living session of this address. Raises SessionError."""
     if "://" in address:
         raise SessionError(
-            "raykernel's own engine connects to a session on this machine by its name (`raykernel "
-            "sessions` lists them), and to one on another by the connection file that `raykernel "
+            "raykernel's own engine finds sessions by name on this machine only (`raykernel "
+            "sessions` lists them), and one on another by the connection file that `raykernel "
             "head` wrote there, or by ssh://user@host. Leave address out to start a session"
         )
     path = address.removeprefix("unix:")

@@ -199,7 +199,7 @@ def test_the_api_over_a_slow_line(head: Path, monkeypatch: pytest.MonkeyPatch) -
             raise ValueError(culprit)
 
         assert ray.get([double.remote(n) for n in range(50)]) == [2 * n for n in range(50)]
-        data = np.arange(1_000_000)
+        data = np.arange(200_000)
         ref = ray.put(data)
         assert (ray.get(double.remote(ref)) == 2 * data).all()  # by reference
         assert (ray.get(double.remote(data)) == 2 * data).all()  # as a large argument
