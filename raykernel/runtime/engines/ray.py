@@ -10,6 +10,7 @@ and this module alone imports Ray.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -203,6 +204,9 @@ class RayEngine:
         self.leave()
 
     def leave(self) -> None:
+        atexit.unregister(self.leave)
+        if self.client.closed:
+            return
         if self.watcher is not None:
             self.watcher.stop()
         self.client.close()
@@ -304,6 +308,7 @@ def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
     engine.feed = feed
     engine.watcher = Watcher(engine, ray, feed)
     engine.watcher.start()
+    atexit.register(engine.leave)  # before Ray's own end, which is registered already
     return engine
 
 

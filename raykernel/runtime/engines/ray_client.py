@@ -20,7 +20,7 @@ from raykernel.raised import from_record
 from raykernel.runtime import messages as m
 from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.ray_carry import Carrier
-from raykernel.runtime.engines.ray_errors import encoded
+from raykernel.runtime.engines.ray_errors import buried, encoded
 from raykernel.runtime.engines.ray_refs import Entry, Refs
 from raykernel.runtime.engines.ray_streams import Stream
 from raykernel.runtime.engines.ray_submit import Code
@@ -240,7 +240,7 @@ class RayClient(Waiting):
         if getattr(error, "_actor_init_failed", False) and actor:
             told: bytes = self.answer("obituary", {"actor": actor})
             if told:
-                return told
+                return buried(told)
         return encoded(error, task, name, actor)
 
     def _arrive(self, object_id: bytes, stored: Any) -> RayValue:

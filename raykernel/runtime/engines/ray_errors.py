@@ -83,3 +83,10 @@ def _foreign(error: Any, cause: BaseException, task: bytes, name: str) -> m.Erro
 
 def encoded(error: BaseException, task: bytes, name: str, actor: bytes = b"") -> bytes:
     return encode_one(record_of(error, task, name, actor))
+
+
+def buried(data: bytes) -> bytes:
+    """What an actor's constructor failed with, as the error of a call to that actor."""
+    record = msgspec.msgpack.decode(data, type=m.ErrorRecord)
+    text = "The actor died because of an error raised in its creation task"
+    return encode_one(msgspec.structs.replace(record, kind="actor_died", message=text))

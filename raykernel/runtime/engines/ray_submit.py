@@ -7,6 +7,7 @@ as Ray's own arguments, for which Ray waits, and those deeper inside in a dict b
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -154,7 +155,9 @@ class Options:
     def group(self, group: bytes) -> Any:
         """Ray's placement group of this id: ours has the same."""
         ray = self._ray
-        return ray.util.placement_group.PlacementGroup(ray.PlacementGroupID(group))
+        # Ray has a function of the module's name in its place
+        groups = importlib.import_module(f"{ray.__name__}.util.placement_group")
+        return groups.PlacementGroup(ray.PlacementGroupID(group))
 
     def _demand(self, text: str) -> dict[str, Any]:
         amounts = {name: n / resources.UNIT for name, n in resources.decode(text).items()}

@@ -1,0 +1,56 @@
+"""A Ray cluster of two nodes on this machine, for as long as a module's tests need it.
+
+Only where Ray is installed; everything here is marked `ray`. Ray leaves processes and files behind
+for a while after its end: what it leaves is not ours to judge, as in the contract tests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import raykernel
+
+HERE = importlib.util.find_spec("ray") is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/ray/" in str(item.path):
+            item.add_marker(pytest.mark.ray)
+            item.add_marker(pytest.mark.timeout(300, method="thread"))
+            if not HERE:
+                item.add_marker(pytest.mark.skip(reason="Ray is not installed here"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_leaves_nothing() -> None:
+    """Instead of the one for all tests."""
+
+
+@pytest.fixture(autouse=True)
+def _test_leaves_nothing() -> None:
+    """Instead of the one for all tests."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 2, "object_store_memory": 200 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args=small)
+    made.second = made.add_node(**small, resources={"second": 2})
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray(cluster: Any) -> Iterator[ModuleType]:
+    """raykernel, with the cluster to run its tasks."""
+    raykernel.init(address=cluster.address)
+    yield raykernel
+    raykernel.shutdown()
