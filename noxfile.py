@@ -27,7 +27,8 @@ def kernels(session: nox.Session, ipykernel: str) -> None:
 def ray(session: nox.Session) -> None:
     """What is promised of Ray's API, on Ray itself."""
     session.install("-e", ".[test-ray]")
-    session.run("pytest", "-m", "ray", "tests/contract", "tests/util", *session.posargs)
+    where = ("tests/contract", "tests/util", "tests/ray")
+    session.run("pytest", "-m", "ray", *where, *session.posargs)
 
 
 @nox.session

@@ -40,8 +40,9 @@ class Carrier:
 
     def _arguments(self, spec: m.TaskSpec) -> list[Any]:
         refs = self._client.refs
-        nested = refs.of(spec.contained) if spec.contained else None
-        arguments: list[Any] = [encode_one(spec), nested]
+        arguments: list[Any] = [encode_one(spec)]
+        if spec.contained:  # each argument is dear: none that says nothing
+            arguments.append(refs.of(spec.contained))
         for dep in spec.deps:
             entry = refs.get(dep)
             if entry is None:

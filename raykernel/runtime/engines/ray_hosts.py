@@ -18,14 +18,14 @@ class Host:
 
     code: tuple[bytes, bytes, dict[bytes, Any]]
 
-    def __init__(self, head: bytes, refs: Any, *deps: Any) -> None:
-        self._hosted = ray_worker.create(self.code, head, refs, deps)
+    def __init__(self, head: bytes, *deps: Any) -> None:
+        self._hosted = ray_worker.create(self.code, head, deps)
 
-    def call(self, head: bytes, refs: Any, *deps: Any) -> Any:
-        return ray_worker.call(self._hosted, head, refs, deps)
+    def call(self, head: bytes, *deps: Any) -> Any:
+        return ray_worker.call(self._hosted, head, deps)
 
-    def stream(self, head: bytes, refs: Any, *deps: Any) -> Iterator[Any]:
-        yield from ray_worker.call_stream(self._hosted, head, refs, deps)
+    def stream(self, head: bytes, *deps: Any) -> Iterator[Any]:
+        yield from ray_worker.call_stream(self._hosted, head, deps)
 
     def __ray_shutdown__(self) -> None:
         ray_worker.farewell(self._hosted)
@@ -39,14 +39,14 @@ class AsyncHost:
 
     code: tuple[bytes, bytes, dict[bytes, Any]]
 
-    def __init__(self, head: bytes, refs: Any, *deps: Any) -> None:
-        self._hosted = ray_worker.create(self.code, head, refs, deps)
+    def __init__(self, head: bytes, *deps: Any) -> None:
+        self._hosted = ray_worker.create(self.code, head, deps)
 
-    async def call(self, head: bytes, refs: Any, *deps: Any) -> Any:
-        return await ray_worker.call_async(self._hosted, head, refs, deps)
+    async def call(self, head: bytes, *deps: Any) -> Any:
+        return await ray_worker.call_async(self._hosted, head, deps)
 
-    async def stream(self, head: bytes, refs: Any, *deps: Any) -> AsyncIterator[Any]:
-        async for item in ray_worker.stream_async(self._hosted, head, refs, deps):
+    async def stream(self, head: bytes, *deps: Any) -> AsyncIterator[Any]:
+        async for item in ray_worker.stream_async(self._hosted, head, deps):
             yield item
 
     def __ray_shutdown__(self) -> None:

@@ -2,7 +2,7 @@
 
 Every function of the user's becomes one Ray function around its pickled code, so that Ray sends it
 to a worker once, as it does its own. A `TaskSpec` travels whole, as bytes; refs at top level travel
-as Ray's own arguments, for which Ray waits, and those deeper inside in a dict beside them.
+as Ray's own arguments, for which Ray waits, and those deeper inside in a dict before them.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def runner(key: bytes, code: Code, streams: bool) -> Any:
 
     if streams:
 
-        def run(head: bytes, refs: Any, *deps: Any) -> Any:
+        def run(head: bytes, *deps: Any) -> Any:
             from raykernel.runtime.engines import ray_worker
 
-            yield from ray_worker.stream(key, payload, nested, head, refs, deps)
+            yield from ray_worker.stream(key, payload, nested, head, deps)
     else:
 
-        def run(head: bytes, refs: Any, *deps: Any) -> Any:
+        def run(head: bytes, *deps: Any) -> Any:
             from raykernel.runtime.engines import ray_worker
 
-            return ray_worker.run(key, payload, nested, head, refs, deps)
+            return ray_worker.run(key, payload, nested, head, deps)
 
     run.__name__ = run.__qualname__ = name
     return run

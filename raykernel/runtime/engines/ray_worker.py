@@ -92,9 +92,12 @@ class _NeedsFailed(Exception):
 class Job:
     """One task on its way through this process."""
 
-    def __init__(self, head: bytes, refs: Any, deps: Sequence[Any]) -> None:
+    def __init__(self, head: bytes, deps: Sequence[Any]) -> None:
         self.here = here()
         self.spec: m.TaskSpec = _spec(head)
+        refs: dict[bytes, Any] = {}
+        if self.spec.contained:
+            refs, deps = deps[0], deps[1:]
         self.deps = deps
         self.running = Running(self.spec, _attempt(self.here.ray), _gpus(self.here.ray, self.spec))
         self.started = time.time()
@@ -209,11 +212,9 @@ def _in_loop() -> bool:
 # -- tasks -----------------------------------------------------------------------------------------
 
 
-def run(
-    key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, refs: Any, deps: Any
-) -> Any:
+def run(key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, deps: Any) -> Any:
     """A task."""
-    job = Job(head, refs, deps)
+    job = Job(head, deps)
     context.set_main(job.running)
     try:
         try:
@@ -232,10 +233,10 @@ def run(
 
 
 def stream(
-    key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, refs: Any, deps: Any
+    key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, deps: Any
 ) -> Iterator[Any]:
     """A generator task."""
-    job = Job(head, refs, deps)
+    job = Job(head, deps)
     context.set_main(job.running)
     try:
         yield from _items(job, lambda: job.here.load(key, payload, nested, "The remote function"))
@@ -269,9 +270,9 @@ def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
 # -- actors ----------------------------------------------------------------------------------------
 
 
-def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, refs: Any, deps: Any) -> Any:
+def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> Any:
     """An actor's instance."""
-    job = Job(head, refs, deps)
+    job = Job(head, deps)
     spec = context.creation = job.spec
     try:
         args, kwargs = job.arguments()
@@ -286,9 +287,9 @@ def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, refs: Any, 
     return made
 
 
-def call(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
+def call(instance: Any, head: bytes, deps: Any) -> Any:
     """A call of an actor whose calls run in threads."""
-    job = Job(head, refs, deps)
+    job = Job(head, deps)
     try:
         args, kwargs = job.arguments()
         value = _method(job, instance)(*args, **kwargs)
@@ -300,14 +301,14 @@ def call(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
     return job.succeeded(value)
 
 
-def call_stream(instance: Any, head: bytes, refs: Any, deps: Any) -> Iterator[Any]:
-    job = Job(head, refs, deps)
+def call_stream(instance: Any, head: bytes, deps: Any) -> Iterator[Any]:
+    job = Job(head, deps)
     yield from _items(job, lambda: _method(job, instance))
 
 
-async def call_async(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
+async def call_async(instance: Any, head: bytes, deps: Any) -> Any:
     """A call of an actor whose calls run on an event loop."""
-    job = Job(head, refs, deps)
+    job = Job(head, deps)
     try:
         args, kwargs = job.arguments()
         value = _method(job, instance)(*args, **kwargs)
@@ -319,8 +320,8 @@ async def call_async(instance: Any, head: bytes, refs: Any, deps: Any) -> Any:
     return job.succeeded(value)
 
 
-async def stream_async(instance: Any, head: bytes, refs: Any, deps: Any) -> AsyncIterator[Any]:
-    job = Job(head, refs, deps)
+async def stream_async(instance: Any, head: bytes, deps: Any) -> AsyncIterator[Any]:
+    job = Job(head, deps)
     client, made = job.here.client, 0
     try:
         args, kwargs = job.arguments()
