@@ -238,7 +238,9 @@ def test_interrupting_one_cell_leaves_anothers_work_alone(k: Kernel) -> None:
 
 def test_interrupting_a_cell_that_waits_for_an_earlier_ones_work_cancels_that(k: Kernel) -> None:
     k.run("refs = [sleep.remote(60), sleep.remote(60)]\nother = sleep.remote(1)")
-    cell = k.send("print('go', flush=True)\nray.get(refs)")
+    cell = k.send(
+        "print('go')\nray.get(refs)"
+    )  # it is heard of when the cell has long been waiting
     k.until(lambda: k.text(cell))
     k.manager.interrupt_kernel()
     error = k.finish(cell)
@@ -263,7 +265,7 @@ def test_what_is_in_the_background_goes_on_until_it_is_cancelled(k: Kernel) -> N
     said = k.text(k.run("%ray background"))
     assert said.startswith("2 unfinished tasks of In[")
     number = said.split("In[")[1].split("]")[0]
-    cell = k.send("print('go', flush=True)\nray.get(ref)")
+    cell = k.send("print('go')\nray.get(ref)")
     k.until(lambda: k.text(cell))
     k.manager.interrupt_kernel()
     assert k.finish(cell) is not None
