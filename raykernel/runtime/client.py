@@ -94,6 +94,11 @@ class Client(Looking):
             self._out.append(m.RegisterFunction(key, name, payload, contained))
             self._functions.add(key)
 
+    def forget_function(self, key: bytes) -> None:
+        """Tell the head that nobody here will submit it. Called by finalizers."""
+        self._functions.discard(key)
+        self._out.append(m.ForgetFunction(key))
+
     # -- objects -------------------------------------------------------------------------------
 
     def put(self, value: Serialized, object_id: bytes = b"", result: bool = False) -> bytes:

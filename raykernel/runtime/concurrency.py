@@ -123,7 +123,7 @@ class Threaded(Concurrent):
         context.enter(None)
         self._calls.pop(spec.id, None)
         self._closed(outcome, exiting=running.exiting)
-        running.keep = None
+        running.keep = running.function = None
 
 
 class Async(Concurrent):
@@ -195,7 +195,7 @@ class Async(Concurrent):
         self._tasks.pop(spec.id, None)
         self.cancelled.discard(spec.id)
         self._closed(outcome, flush=False, exiting=running.exiting)
-        running.keep = None
+        running.keep = running.function = None
         loop.flush_soon(client.flush)
 
     async def _stream(self, running: Running, generator: Any) -> m.TaskFinished:

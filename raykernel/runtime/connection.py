@@ -83,6 +83,10 @@ class Connection(Protocol):
         """Make a function or class known to the session, once. `contained`: refs in the payload."""
         ...
 
+    def forget_function(self, key: bytes) -> None:
+        """Take that back: nobody here will submit it. Called by finalizers, so it may not block."""
+        ...
+
     # -- objects -------------------------------------------------------------------------------
 
     def put(self, value: Serialized, object_id: bytes = b"", result: bool = False) -> bytes:

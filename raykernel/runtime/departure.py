@@ -15,7 +15,6 @@ A placement group that any of these runs in stays too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .ids import handle_id
@@ -106,14 +105,6 @@ def renew_workers(core: Scheduler) -> None:
 
 def forget_functions(core: Scheduler) -> None:
     """Drop the code, and what it closes over, that nobody who is left can run."""
-    needed = {t.spec.function for t in core.tasks.values()}
-    needed |= {record.spec.function for record in core.lineage.records.values()}
-    living: Iterable[Actor] = core.actors.actors.values()
-    needed |= {a.creation.spec.function for a in living if a.state is not ActorState.DEAD}
-    for key in [k for k in core.submission.functions if k not in needed]:
-        makers = core.submission.registrants.get(key, set())
-        makers.intersection_update(core.clients)
-        if not makers:
-            core.submission.registrants.pop(key, None)
-            for inner in core.submission.functions.pop(key).contained:
-                core.store.decref(inner)
+    submission = core.submission
+    claimed = {k for k, makers in submission.registrants.items() if makers.keys() & core.clients}
+    submission.drop(submission.functions.keys() - claimed - submission.needed())

@@ -65,6 +65,10 @@ class Functions:
     def learn(self, key: bytes, code: bytes) -> None:
         self._code[key] = code
 
+    def forget(self, key: bytes) -> None:
+        self._code.pop(key, None)
+        self._loaded.pop(key, None)
+
     def load_again(self) -> None:
         """What was loaded may hold things of modules that are other ones now."""
         self._loaded.clear()

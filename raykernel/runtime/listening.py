@@ -50,6 +50,7 @@ class Listener:
         self.inbox: deque[m.RunTask] = deque()
         self.functions = execute.Functions()
         self.reloads: list[str] = []  # modules that were edited
+        self.forgotten: set[bytes] = set()  # functions to let go of between two tasks
         self.running: Running | None = None
         self.in_user_code = False
         self.cancelled = b""  # the task that runs or is about to, if somebody asked for its end
@@ -87,6 +88,7 @@ class Listener:
         kind = type(message)
         if kind is m.RunTask:
             if message.code:
+                self.forgotten.discard(message.spec.function)
                 self.functions.learn(message.spec.function, message.code)
             if self.blocked and self.instance is None:
                 self._hand_back([message])
@@ -94,6 +96,8 @@ class Listener:
                 self.inbox.append(message)
         elif kind is m.CancelTask:
             self._cancel(message.task, message.interrupt)
+        elif kind is m.DropFunction:
+            self.forgotten.add(message.key)
         elif kind is m.Reload:
             self.reloads += message.names
         elif kind is m.Recall:

@@ -122,6 +122,7 @@ class Scheduler:
             m.Unblocked: lambda c, msg: self.dispatcher.blocked(c, False),
             m.TasksReturned: lambda c, msg: self.peers.returned(c, msg.tasks),
             m.RegisterFunction: self.submission.register,
+            m.ForgetFunction: self.submission.forget,
             m.Unpin: self._unpin,
             m.Allocate: self.room.allocate,
             m.Abandon: lambda c, msg: self.store.abandon(c, msg.offset, msg.file),
@@ -192,6 +193,7 @@ class Scheduler:
         """Time has passed: see `next_tick`."""
         self.dispatcher.due(now)
         self.cancellation.due(now)
+        self.submission.sweep(now)
         self.out.extend(Send(client, batch) for client, batch in self.feed.due(now))
         if self.life.left_to_live(now) == 0.0:
             if any(t.spec.cell in self.background for t in self.tasks.values()):
@@ -203,10 +205,16 @@ class Scheduler:
     def next_tick(self) -> float | None:
         """Seconds until `tick` should be called, None if only an event can change anything."""
         soonest = self.dispatcher.next_due()
-        if self.feed.watchers or self.deadlines or self.life.idle_since or self.room.waiting:
+        if (
+            self.feed.watchers
+            or self.deadlines
+            or self.life.idle_since
+            or self.room.waiting
+            or self.submission.unclaimed
+        ):
             now = self.clock()
             times = [soonest, self.feed.next_due(now), self.life.left_to_live(now)]
-            times.append(self.room.next_due(now))
+            times += [self.room.next_due(now), self.submission.next_sweep(now)]
             times += [max(0.0, t.kill_at - now) for t in self.deadlines.values()]
             soonest = min((t for t in times if t is not None), default=None)
         return soonest

@@ -9,6 +9,7 @@ it. Functions are known by their key: who is about to submit makes them known fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,11 +18,13 @@ from . import messages as m
 from .capacity import no_group, unschedulable
 from .ids import FIRST_RETURN, return_id
 from .instructions import Send
-from .records import Client, Task, TaskEvent, TaskState, Worker
+from .records import ActorState, Client, Task, TaskEvent, TaskState, Worker
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
 
+#: Seconds between two looks for functions to forget.
+SWEEP = 0.5
 _VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
 
 
@@ -30,7 +33,10 @@ class Submission:
 
     def __init__(self, core: Scheduler) -> None:
         self.functions: dict[bytes, m.RegisterFunction] = {}
-        self.registrants: dict[bytes, set[bytes]] = {}  # who made which of them known
+        #: Who made which of them known, how often without taking it back.
+        self.registrants: dict[bytes, dict[bytes, int]] = {}
+        self.unclaimed: set[bytes] = set()  # that all have taken back; tasks may still need them
+        self._swept = 0.0
         self._core = core
         # what every submission touches, without a detour
         self._clock = core.clock
@@ -150,11 +156,58 @@ class Submission:
 
     def register(self, client: Client, message: m.RegisterFunction) -> None:
         """A process is about to submit tasks of this function."""
-        self.registrants.setdefault(message.key, set()).add(client.id)
+        makers = self.registrants.setdefault(message.key, {})
+        makers[client.id] = makers.get(client.id, 0) + 1
+        self.unclaimed.discard(message.key)
         if message.key not in self.functions:
             self.functions[message.key] = message
             for inner in message.contained:
                 self._store.incref(inner)
+
+    def forget(self, client: Client, message: m.ForgetFunction) -> None:
+        """A process has let go of a function."""
+        makers = self.registrants.get(message.key)
+        if makers is None or client.id not in makers:
+            return
+        makers[client.id] -= 1
+        if not makers[client.id]:
+            del makers[client.id]
+        if not makers.keys() & self._core.clients:
+            if not self.unclaimed:
+                self._swept = self._clock()
+            self.unclaimed.add(message.key)
+
+    def sweep(self, now: float) -> None:
+        """Drop what nobody claims and nothing needs: it is looked for now and then, since what
+        needs a function ends in many ways."""
+        if self.unclaimed and now >= self._swept + SWEEP:
+            self._swept = now
+            self.drop(self.unclaimed - self.needed())
+
+    def next_sweep(self, now: float) -> float | None:
+        """Seconds until `sweep` has something to do."""
+        return max(0.0, self._swept + SWEEP - now) if self.unclaimed else None
+
+    def needed(self) -> set[bytes]:
+        """The functions that tasks, lost results or actors may yet call for."""
+        core = self._core
+        needed = {t.spec.function for t in self._tasks.values()}
+        needed |= {record.spec.function for record in core.lineage.records.values()}
+        living = core.actors.actors.values()
+        return needed | {a.creation.spec.function for a in living if a.state is not ActorState.DEAD}
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Forget functions, here and in the workers, with what they close over."""
+        workers = self._core.dispatcher.workers.values()
+        for key in keys:
+            self.registrants.pop(key, None)
+            self.unclaimed.discard(key)
+            for inner in self.functions.pop(key).contained:
+                self._store.decref(inner)
+            for worker in workers:
+                if key in worker.known:
+                    worker.known.discard(key)
+                    self._core.out.append(Send(worker.id, m.DropFunction(key)))
 
     def code(self, key: bytes) -> bytes:
         """A function's bytes, for a worker that has not seen them."""

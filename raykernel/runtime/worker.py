@@ -59,6 +59,8 @@ class Worker(Listener):
         """Read and run until told to leave or the head is gone."""
         client, inbox = self.client, self.inbox
         while True:
+            if self.forgotten:
+                self._forget()
             if inbox:
                 try:
                     message = inbox.popleft()
@@ -163,7 +165,7 @@ class Worker(Listener):
         spec = running.spec
         self.outbox.end(outcome.task, outcome.ended - outcome.started)
         self.client.queue(outcome)
-        running.keep = None  # the last task is remembered until there is another
+        running.keep = running.function = None  # the last task is remembered until there is another
         if spec.function:
             took = outcome.ended - outcome.started
             self._mean[spec.function] = took
@@ -193,6 +195,12 @@ class Worker(Listener):
     def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
         execute.check_stream(running.spec, generator)
         return self.pacing.run(running, generator)
+
+    def _forget(self) -> None:
+        """Let go of functions that nobody can call."""
+        while self.forgotten:
+            self.functions.forget(self.forgotten.pop())
+        gc.collect()  # functions often lie in a circle with what they call by name
 
     def _reload(self) -> None:
         """Take edited modules anew, before a task. Raises what their code raises."""

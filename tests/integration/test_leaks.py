@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,39 @@ def test_a_hundred_thousand_tasks_and_ten_thousand_puts_leave_nothing() -> None:
         assert max(grown) < 15 * 2**20, f"head and driver have grown by {grown} bytes"
     finally:
         ray.shutdown()
+
+
+def test_what_a_function_closed_over_goes_with_the_function(ray_session: ModuleType):
+    ray = ray_session
+    data = ray.put(np.zeros(100_000))
+
+    def use(data: Any) -> tuple[Any, Any]:
+        @ray.remote
+        def size(i: int) -> int:
+            return len(ray.get(data)) + i
+
+        @ray.remote
+        class Holder:
+            def size(self) -> int:
+                return len(ray.get(data))
+
+        return size, Holder
+
+    size, holder = use(data)
+    other = size.options(num_cpus=0.5)
+    actor = holder.remote()
+    del data
+    assert ray.get([size.remote(i) for i in range(9)]) == [100_000 + i for i in range(9)]
+    assert ray.get(actor.size.remote()) == 100_000
+    del size
+    gc.collect()
+    last = other.remote(1)
+    assert ray.get(last) == 100_001  # it is the same function
+    del other, holder
+    gc.collect()
+    assert ray.get(actor.size.remote()) == 100_000  # the actor still needs its class
+    assert store()["used"] >= 800_000
+    ray.kill(actor)
+    del actor, last
+    gc.collect()
+    assert soon(lambda: store()["used"] == store()["objects"] == 0)

@@ -113,6 +113,9 @@ class RayClient(Waiting):
         if key not in self.codes:
             self.codes[key] = Code(name, payload, self.refs.of(contained))
 
+    def forget_function(self, key: bytes) -> None:
+        """Nothing: a Ray job keeps its functions, and what they close over, to its end."""
+
     def _open(self) -> None:
         if self.closed:
             raise ConnectionLost(self.closed)

@@ -83,6 +83,12 @@ class StopStream(Message, frozen=True, tag=12):
     task: bytes
 
 
+class DropFunction(Message, frozen=True, tag=53):
+    """Nobody can call it any more: let go of it, and of what it closes over."""
+
+    key: bytes
+
+
 class BarsMoved(Message, frozen=True, tag=40):
     bars: list[BarInfo]
 
@@ -103,5 +109,5 @@ class LetGo(Message, frozen=True, tag=50):
 
 ToClient = (
     Welcome | Objects | Reply | RunTask | CancelTask | Recall | Exit | Events | Logs | Warn
-    | StreamConsumed | StopStream | BarsMoved | Reload | LetGo
+    | StreamConsumed | StopStream | DropFunction | BarsMoved | Reload | LetGo
 )  # fmt: skip

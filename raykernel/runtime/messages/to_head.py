@@ -27,6 +27,12 @@ class RegisterFunction(Message, frozen=True, tag=2):
     contained: tuple[bytes, ...] = ()
 
 
+class ForgetFunction(Message, frozen=True, tag=52):
+    """The sender won't submit what it registered by this key; it said so once for each time."""
+
+    key: bytes
+
+
 class PutObject(Message, frozen=True, tag=4):
     value: Value
 
@@ -233,8 +239,9 @@ class LetGone(Message, frozen=True, tag=51):
 
 
 ToHead = (
-    Hello | RegisterFunction | TaskSpec | PutObject | Want | AddRef | Release | Unpin
-    | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe | TaskFinished
-    | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream | Shutdown
+    Hello | RegisterFunction | ForgetFunction | TaskSpec | PutObject | Want | AddRef | Release
+    | Unpin | Allocate | Abandon | Cancel | CancelCell | KillActor | Query | Subscribe
+    | TaskFinished | Yielded | Blocked | Unblocked | TasksReturned | Wrote | Consumed | DropStream
+    | Shutdown
     | ActorExited | CreateGroup | RemoveGroup | Bars | Resize | ReloadModules | Missing | LetGone
 )  # fmt: skip
