@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from raykernel import runtime_env
-from raykernel.placement import check_group, check_place, check_strategy, place_of
+from raykernel.placement import check_group, check_place, check_strategy, place_of, wish
 from raykernel.runtime import context, resources
 from raykernel.runtime import messages as m
 from raykernel.runtime.serialize import serialize
@@ -308,6 +308,7 @@ def task_extra(options: Mapping[str, Any]) -> m.TaskExtra | None:
         concurrency_group=options.get("concurrency_group") or "",
         timeout=options.get("timeout") or 0.0,
         backpressure=max(0, options.get("_generator_backpressure_num_objects") or 0),
+        strategy=wish(options),
     )
     return None if extra == m.TaskExtra() else extra
 

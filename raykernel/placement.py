@@ -6,6 +6,7 @@ the strategies under Ray's name.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -251,6 +252,16 @@ def place_of(options: Mapping[str, Any]) -> Place:
     if isinstance(strategy, NodeAffinitySchedulingStrategy) and not strategy.soft:
         return Place(said=True, node=strategy.node_id)
     return Place(said=strategy is not None or "placement_group" in options)
+
+
+def wish(options: Mapping[str, Any]) -> str:
+    """Where the options would like it, for engines with many nodes: "SPREAD", a node as JSON."""
+    strategy = options.get("scheduling_strategy")
+    if strategy == SPREAD_SCHEDULING_STRATEGY:
+        return SPREAD_SCHEDULING_STRATEGY
+    if isinstance(strategy, NodeAffinitySchedulingStrategy) and strategy.soft:
+        return json.dumps({"node": strategy.node_id})
+    return "labels" if isinstance(strategy, NodeLabelSchedulingStrategy) else ""
 
 
 def check_place(options: Mapping[str, Any], demand: str, what: str) -> None:

@@ -109,6 +109,8 @@ def _stop(notebook: Notebook, _args: Any) -> None:
     notebook.api.shutdown()
     if engine.ended:
         print(f"Session {name} ended.")
+    elif engine.name == "ray":
+        print(f"Left the Ray cluster ({name}), which goes on; this notebook's tasks there end.")
     else:
         print(f"Left session {name}, which goes on. `raykernel stop {name}` ends it.")
 

@@ -41,7 +41,8 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 2, "object_store_memory": 200 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args=small)
+    head = {**small, "resources": {"head": 10}}
+    made = Cluster(initialize_head=True, head_node_args=head)
     made.second = made.add_node(**small, resources={"second": 2})
     yield made
     made.shutdown()

@@ -53,6 +53,8 @@ def record_of(error: BaseException, task: bytes, name: str, actor: bytes = b"") 
     text = _COLOURS.sub("", str(error)).strip()
     if kind == "cancelled":
         text = f"the task {name} was cancelled" if name else ""
+    if kind == "actor_unavailable":  # which is said again
+        text = text.replace("The task may or may not have been executed on the actor.", "").strip()
     return m.ErrorRecord(kind, text, name, task=task, actor=actor, cause_repr=type(error).__name__)
 
 

@@ -141,16 +141,12 @@ class Options:
             made["runtime_env"] = environment(extra.env)
 
     def _strategy(self, text: str) -> Any:
+        if text == "labels":
+            raise NotOffered("NodeLabelSchedulingStrategy. Use resources={...} that nodes have")
         if not text.startswith("{"):
             return text
-        strategies, told = self._ray.util.scheduling_strategies, json.loads(text)
-        if "node" in told:
-            return strategies.NodeAffinitySchedulingStrategy(told["node"], soft=True)
-        rules = {
-            part: {key: getattr(strategies, name)(*values) for key, (name, *values) in one.items()}
-            for part, one in told.items()
-        }
-        return strategies.NodeLabelSchedulingStrategy(**rules)
+        strategies = self._ray.util.scheduling_strategies
+        return strategies.NodeAffinitySchedulingStrategy(json.loads(text)["node"], soft=True)
 
     def group(self, group: bytes) -> Any:
         """Ray's placement group of this id: ours has the same."""
@@ -180,15 +176,13 @@ def _whole(amount: float) -> float:
 
 
 def environment(text: str) -> dict[str, Any]:
-    """A canonical runtime environment as Ray's: there modules are named by where they are, not by
-    where they can be imported from."""
+    """A canonical runtime environment as Ray's. Raises NotOffered: modules are named there by where
+    they are, and here by where they can be imported from."""
     told = json.loads(text)
-    modules = told.pop("module_paths", None)
-    told.pop("py_modules", None)
-    if modules:
-        told["py_modules"] = modules
-    if "config" in told:
-        told["config"] = dict(told["config"])
+    if told.get("py_modules"):
+        raise NotOffered(
+            "py_modules of a single task or actor. Give them to ray.init(runtime_env=...)"
+        )
     return dict(told)
 
 
