@@ -186,10 +186,12 @@ class Endings:
             self._leave_worker(task, worker)
             if spec.extra is not None and spec.extra.max_calls:
                 self._count_calls(worker, spec)
-        task.children = None
+        children, task.children = task.children, None
         if core.bars.open and spec.kind == m.TASK:  # an actor may go on with its bars
             core.bars.task_ended(spec.id.hex())
         self._feed.end(task)
+        if children and task.takes_along and event is not TaskEvent.SUCCEEDED:
+            core.cancellation.orphaned(task, children)
 
     def _leave_worker(self, task: Task, worker: Worker) -> None:
         self._dispatcher.finished(worker, task)

@@ -67,7 +67,7 @@ class Task:
         "again", "attempt", "called", "cancelled", "children", "consumed", "depth", "ended",
         "error", "kill_at", "large", "lined", "made", "missing", "owner", "produced", "ready",
         "retries", "returned", "sent", "solo", "spec", "started", "state", "stream_dropped",
-        "submitted", "taken", "timed_out", "worker",
+        "submitted", "taken", "takes_along", "timed_out", "worker",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, owner: bytes, now: float) -> None:
@@ -81,6 +81,7 @@ class Task:
         self.worker: Worker | None = None
         self.solo = False  # never share a worker's queue: it was there when one crashed
         self.cancelled = False  # somebody asked for its end
+        self.takes_along = False  # what it submitted is to end too, whenever that comes
         self.timed_out = False  # it ran longer than it may, and was asked to end for that
         self.kill_at = 0.0  # when its time is up, or a request to end turns into a kill; 0: never
         self.children: set[bytes] | None = None  # live tasks it submitted

@@ -208,6 +208,7 @@ class Scheduler:
         if (
             self.feed.watchers
             or self.deadlines
+            or self.cancellation.told
             or self.life.idle_since
             or self.room.waiting
             or self.submission.unclaimed
@@ -215,7 +216,7 @@ class Scheduler:
             now = self.clock()
             times = [soonest, self.feed.next_due(now), self.life.left_to_live(now)]
             times += [self.room.next_due(now), self.submission.next_sweep(now)]
-            times += [max(0.0, t.kill_at - now) for t in self.deadlines.values()]
+            times.append(self.cancellation.next_due(now))
             soonest = min((t for t in times if t is not None), default=None)
         return soonest
 
