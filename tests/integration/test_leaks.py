@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 
 import raykernel
 from raykernel import api
@@ -89,5 +90,27 @@ def test_what_a_function_closed_over_goes_with_the_function(ray_session: ModuleT
     assert store()["used"] >= 800_000
     ray.kill(actor)
     del actor, last
+    gc.collect()
+    assert soon(lambda: store()["used"] == store()["objects"] == 0)
+
+
+def test_what_a_workers_last_task_made_goes_though_none_follows(ray_session: ModuleType):
+    ray = ray_session
+
+    @ray.remote(num_returns="dynamic")
+    def several() -> Any:
+        for _ in range(3):
+            yield np.zeros(100_000)
+
+    @ray.remote
+    def fails() -> None:
+        raise ValueError(ray.put(np.zeros(100_000)))
+
+    refs = [several.remote(), fails.remote()]
+    assert len(list(ray.get(refs[0]))) == 3
+    with pytest.raises(ValueError, match="ObjectRef") as raised:
+        ray.get(refs[1])
+    assert len(ray.get(raised.value.cause.args[0])) == 100_000  # type: ignore[attr-defined]
+    del refs, raised
     gc.collect()
     assert soon(lambda: store()["used"] == store()["objects"] == 0)
