@@ -94,6 +94,8 @@ class Running:
         import inspect  # dear, and seldom needed
 
         function = self.function
+        if function is None:  # asked by a thread that outlived its task
+            return self.spec.name
         module = getattr(function, "__module__", "")
         if inspect.iscoroutinefunction(function):
             return f"{module}.{function.__qualname__}"

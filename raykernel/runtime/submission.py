@@ -23,7 +23,7 @@ from .records import ActorState, Client, Task, TaskEvent, TaskState, Worker
 if TYPE_CHECKING:
     from .scheduler import Scheduler
 
-#: Seconds between two looks for functions to forget.
+#: Seconds between two looks for functions to forget, while there are few tasks.
 SWEEP = 0.5
 _VIA = 16  # tasks named on an error's way; all of a long chain's would grow with its square
 
@@ -180,13 +180,17 @@ class Submission:
     def sweep(self, now: float) -> None:
         """Drop what nobody claims and nothing needs: it is looked for now and then, since what
         needs a function ends in many ways."""
-        if self.unclaimed and now >= self._swept + SWEEP:
+        if self.unclaimed and now >= self._swept + self._pause():
             self._swept = now
             self.drop(self.unclaimed - self.needed())
 
     def next_sweep(self, now: float) -> float | None:
         """Seconds until `sweep` has something to do."""
-        return max(0.0, self._swept + SWEEP - now) if self.unclaimed else None
+        return max(0.0, self._swept + self._pause() - now) if self.unclaimed else None
+
+    def _pause(self) -> float:
+        """Seconds between two looks: each goes through all tasks, and is to cost little."""
+        return SWEEP * (1 + (len(self._tasks) + len(self._core.lineage.records)) / 10_000)
 
     def needed(self) -> set[bytes]:
         """The functions that tasks, lost results or actors may yet call for."""
