@@ -4,33 +4,19 @@
 // button under the pointer stays the same button.
 
 import { bytes, count, element, grouped, show, stateChips, sureButton, SVG, textual, Voice, wordButton, write } from "./dom.js";
-import { Focus, widget } from "./host.js";
+import { Panel, widget } from "./host.js";
 import { Store } from "./store.js";
 import { Table } from "./table.js";
 
-export class ClusterView {
+export class ClusterView extends Panel {
   constructor(store) {
-    this.store = store;
+    super(store, "cluster");
     this.build();
-    store.views.add(this);
-    this.focus = new Focus(this.root);
-    this.update();
-  }
-
-  destroy() {
-    this.store.views.delete(this);
-    this.root.remove();
-  }
-
-  refocus() {
-    this.focus.restore();
+    this.begin();
   }
 
   build() {
-    this.root = element("div", "raykernel-view raykernel-cluster");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    this.root.setAttribute("role", "group");
-    const bar = element("div", "rk-bar", this.root);
+    const bar = this.bar;
     this.name = element("span", "rk-total", bar);
     this.chips = stateChips(bar, this.store.style.looks);
     const tools = element("span", "rk-tools", bar);

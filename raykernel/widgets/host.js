@@ -1,5 +1,7 @@
 // Where views live: in the widget's own place, and over the static form that a saved file shows.
 
+import { element } from "./dom.js";
+
 /** What anywidget wants of a module: `makeStore(model)` and `makeView(store)` draw the view. */
 export function widget(makeStore, makeView) {
   return {
@@ -82,5 +84,31 @@ export class Focus {
   restore() {
     const lost = this.last && document.activeElement === document.body;
     if (lost && !(performance.now() - this.blurred > 100)) this.last.focus({ preventScroll: true });
+  }
+}
+
+/** A view made of the page's own elements, with a bar on top. Who extends it builds the rest, then begins. */
+export class Panel {
+  constructor(store, kind) {
+    this.store = store;
+    this.root = element("div", `raykernel-view raykernel-${kind}`);
+    this.root.dataset.lmSuppressShortcuts = "true";
+    this.root.setAttribute("role", "group");
+    this.bar = element("div", "rk-bar", this.root);
+    this.focus = new Focus(this.root);
+  }
+
+  begin() {
+    this.store.views.add(this);
+    this.update();
+  }
+
+  destroy() {
+    this.store.views.delete(this);
+    this.root.remove();
+  }
+
+  refocus() {
+    this.focus.restore();
   }
 }

@@ -5,7 +5,7 @@
 // sifted here. Lines in the page are bounded, the oldest go.
 
 import { count, element, grouped, picker, searchBox, show, textual, Voice, wordButton, write } from "./dom.js";
-import { Focus, widget } from "./host.js";
+import { Panel, widget } from "./host.js";
 import { Store } from "./store.js";
 
 const NUMBER = 0, TIME = 1, TASK_NAME = 2, PID = 3, IS_ERROR = 4, CELL = 6, ACTOR = 7, TEXT = 8;
@@ -72,31 +72,21 @@ class LogStore extends Store {
   }
 }
 
-export class LogView {
+export class LogView extends Panel {
   constructor(store) {
-    this.store = store;
+    super(store, "logs");
     this.drawn = { epoch: -1, last: -1 };
     this.build();
-    store.views.add(this);
-    this.focus = new Focus(this.root);
-    this.update();
-  }
-
-  destroy() {
-    this.store.views.delete(this);
-    this.root.remove();
+    this.begin();
   }
 
   refocus() {
-    this.focus.restore();
+    super.refocus();
     this.scrollDown();
   }
 
   build() {
-    this.root = element("div", "raykernel-view raykernel-logs");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    this.root.setAttribute("role", "group");
-    const bar = element("div", "rk-bar", this.root);
+    const bar = this.bar;
     this.total = element("span", "rk-total", bar);
     this.part = element("span", "rk-matches", bar);
     const tools = element("span", "rk-tools", bar);

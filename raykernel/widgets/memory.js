@@ -4,7 +4,7 @@
 // the largest objects, which are all that is told.
 
 import { bytes, count, element, grouped, picker, searchBox, show, textual, Voice, write } from "./dom.js";
-import { Focus, widget } from "./host.js";
+import { Panel, widget } from "./host.js";
 import { Store } from "./store.js";
 import { Table } from "./table.js";
 
@@ -15,30 +15,16 @@ const KIND_WORDS = { variable: "variables", output: "Out[n]", task: "tasks", act
                      object: "other objects", other: "others" };
 const SHOWN = 250; // rows in the page
 
-export class MemoryView {
+export class MemoryView extends Panel {
   constructor(store) {
-    this.store = store;
+    super(store, "memory");
     this.sort = { column: 0, down: true };
     this.build();
-    store.views.add(this);
-    this.focus = new Focus(this.root);
-    this.update();
-  }
-
-  destroy() {
-    this.store.views.delete(this);
-    this.root.remove();
-  }
-
-  refocus() {
-    this.focus.restore();
+    this.begin();
   }
 
   build() {
-    this.root = element("div", "raykernel-view raykernel-memory");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    this.root.setAttribute("role", "group");
-    const bar = element("div", "rk-bar", this.root);
+    const bar = this.bar;
     this.total = element("span", "rk-total", bar);
     this.part = element("span", "rk-matches", bar);
     const tools = element("span", "rk-tools", bar);

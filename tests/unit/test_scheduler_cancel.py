@@ -377,25 +377,14 @@ def test_one_that_has_answered_is_left_alone():
     assert session.scheduler.next_tick() is None
 
 
-def test_what_a_cancelled_task_had_just_submitted_ends_with_it():
+@pytest.mark.parametrize("recursive", [True, False])
+def test_what_a_cancelled_task_had_just_submitted_ends_with_it_if_all_was_to_end(recursive: bool):
     session = Session(workers=2)
     parent = session.spec()
     out = session.driver(parent)
     first, second = sorted(session.workers, key=lambda w: not runs(out, w))
-    session.driver(m.Cancel(ref(parent), False, True))
+    session.driver(m.Cancel(ref(parent), False, recursive))
     child = session.spec(parent=parent.id)
     assert runs(first(child), second)
     out = first(m.TaskFinished(parent.id, [], "cancelled"))
-    assert m.CancelTask(child.id) in sent(out, second)
-
-
-def test_what_it_submitted_goes_on_if_only_the_task_itself_was_cancelled():
-    session = Session(workers=2)
-    parent = session.spec()
-    out = session.driver(parent)
-    first, second = sorted(session.workers, key=lambda w: not runs(out, w))
-    session.driver(m.Cancel(ref(parent), False, False))
-    child = session.spec(parent=parent.id)
-    assert runs(first(child), second)
-    out = first(m.TaskFinished(parent.id, [], "cancelled"))
-    assert m.CancelTask(child.id) not in sent(out, second)
+    assert (m.CancelTask(child.id) in sent(out, second)) == recursive
