@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import logfiles, session, shm
+from . import journal, logfiles, session, shm
 from . import messages as m
 from .attach import Build
 from .ids import NODE_BYTES, IdFactory
@@ -51,12 +51,13 @@ _BACKLOG = 4 << 20  # bytes; a driver that is so far behind gets no task output 
 class Connection:
     """One peer: its socket, the bytes on their way, and who it is."""
 
-    __slots__ = ("client", "framer", "out", "sock", "writing")
+    __slots__ = ("client", "framer", "out", "received", "sock", "writing")
 
     def __init__(self, sock: socket.socket, kind: Any) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.framer: Framer[Any] = Framer(kind)
+        self.received = 0  # bytes
         self.out = bytearray()
         self.writing = False
         self.client = b""
@@ -156,8 +157,12 @@ class Head:
         if not size:
             self._lost(connection)
             return False
+        connection.received += size
+        return self._take(connection, self._inbox[:size])
+
+    def _take(self, connection: Connection, data: bytes | memoryview) -> bool:
         try:
-            messages = connection.framer.feed(self._inbox[:size])
+            messages = connection.framer.feed(data)
             if messages:
                 self._hear(connection, messages)
         except WireError as error:
@@ -188,6 +193,7 @@ class Head:
                 if connection is not None:
                     while self._read(connection):  # its last words come first
                         pass
+                    self._read_unsent(connection)
                     self._forget(connection)
                 self._last_words(message.worker)
                 self._do(self.scheduler.worker_died(message.worker, message.status))
@@ -207,10 +213,18 @@ class Head:
         if connection is self._zygote:
             self._stopped = self._orphaned = True  # nobody can fork or reap any more
             return
+        self._read_unsent(connection)
         self._forget(connection)
         if client:
             self._do(self.scheduler.disconnected(client))
             self._describe()
+
+    def _read_unsent(self, connection: Connection) -> None:
+        """Handle what a worker kept for us, and can't send any more (journal.py)."""
+        unsent = journal.rest(str(self.folder), connection.client, connection.received)
+        if unsent:
+            connection.received += len(unsent)
+            self._take(connection, unsent)
 
     def _forget(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FLUSH_DELAY = 0.001
 _IDLE_POLL = 0.1  # how often it looks for refs that went while nothing else happened
+_LONG_NAP = 1.6  # the same in a worker where nothing happens: there may be a thousand of them
 _STEP_ASIDE = 0.05
 
 
@@ -79,6 +80,7 @@ class IoThread:
         poller.register(self._socks[0], select.POLLIN)
         poller.register(client._sock, select.POLLIN)
         turn = client._turn
+        nap = _IDLE_POLL
         while not self._stop and not client.closed:
             if self.flushing:
                 self._sleep(FLUSH_DELAY)
@@ -88,8 +90,9 @@ class IoThread:
             turn = client._turn
             if not client.awaited() and (others or not self._reads):
                 # somebody else has been reading, or will: look again in a while
-                self._sleep(_STEP_ASIDE if self._reads else _IDLE_POLL)
-                if client._out and not self.flushing:
+                self._sleep(_STEP_ASIDE if self._reads else nap)
+                nap = _IDLE_POLL if client._out or self.flushing else min(2 * nap, _LONG_NAP)
+                if not self.flushing:
                     client.flush()
                 continue
             self._polling = True
@@ -103,5 +106,5 @@ class IoThread:
                 client.poll_now()
                 if client._turn != before:
                     turn = client._turn
-            if client._out and not self.flushing:
+            if not self.flushing:
                 client.flush()

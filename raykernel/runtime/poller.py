@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import select
 
+from .spinning import Spinner
+
 READ = select.POLLIN | select.POLLHUP | select.POLLERR
 WRITE = select.POLLOUT
 
@@ -21,6 +23,7 @@ class Poller:
 
     def __init__(self) -> None:
         self._poll = select.epoll() if _EPOLL else select.poll()
+        self._spinner = Spinner(self._poll.poll)
 
     def add(self, fd: int) -> None:
         self._poll.register(fd, select.POLLIN)
@@ -34,9 +37,9 @@ class Poller:
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
         """(fd, READ | WRITE bits) of what is ready, within `timeout` seconds (None: for ever)."""
-        if timeout is None:
-            return self._poll.poll()
-        return self._poll.poll(timeout if _EPOLL else math.ceil(timeout * 1000))
+        if timeout is not None and not _EPOLL:
+            timeout = math.ceil(timeout * 1000)
+        return self._spinner.wait(timeout)
 
     def close(self) -> None:
         if isinstance(self._poll, select.epoll):

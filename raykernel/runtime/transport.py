@@ -3,6 +3,7 @@
 Sending: messages are appended to a list (one atomic step, from any thread, even from a finalizer)
 and leave in one frame at the next flush. The first message after a quiet moment leaves at once;
 those that follow on its heels wait for company: a full batch, a blocking call, or `FLUSH_DELAY`.
+What must not be lost with the process waits in a journal (journal.py).
 
 Receiving: there is no thread between the socket and who waits. Whoever waits takes the reader's
 role, reads for all, and wakes the others. When nobody waits, a driver's IO thread reads, so that
@@ -27,6 +28,8 @@ from . import messages as m
 from .connection import ConnectionLost
 from .guard import Guard, is_main_thread
 from .iothread import IoThread
+from .journal import SIZE, Journal
+from .spinning import Spinner
 from .wire import Framer, encode
 
 _CHUNK = 1 << 18
@@ -45,6 +48,8 @@ class Transport:
         self.closed = ""
         self.on_message = on_message
         self._out: list[Any] = []
+        self._sent = 0  # bytes so far
+        self._staged = bytearray()  # frames that lie in the journal, to be sent
         # guards flushing (the fold, the bytes' order), and what the fold looks at
         self._send_lock = threading.Lock()
         self._again = False  # the last fold may have made more to send
@@ -63,6 +68,7 @@ class Transport:
         self._inbox = memoryview(bytearray(_CHUNK))
         self._poller = select.poll()
         self._poller.register(self._sock, select.POLLIN)
+        self._spinner = Spinner(self._poller.poll)
         self._main_poller: select.poll | None = None
         self._io: IoThread | None = None
 
@@ -104,25 +110,48 @@ class Transport:
 
     def flush(self) -> None:
         """Send all that is queued. Blocks while the socket is full."""
-        if not self._out:
+        if not self._out and not self._staged:
             return
         with self.guard, self._send_lock:
             while True:
                 out, self._out = self._out, []
-                if not out or self.closed:
+                if not (out or self._staged) or self.closed:
                     return
                 self._again = False
-                data = memoryview(encode(self._fold(out)))
-                while data:
-                    try:
-                        data = data[self._sock.send(data) :]
-                    except BlockingIOError:
-                        select.select([], [self._sock], [])
-                    except OSError:
-                        self._lose("the connection to the session's head broke")
-                        return
-                if not self._again:
+                frame = encode(self._fold(out)) if out else bytearray()
+                if self._staged:
+                    frame, self._staged = self._staged + frame, bytearray()
+                if not self._send(frame) or not self._again:
                     return
+
+    def _send(self, frame: bytearray) -> bool:
+        self._sent += len(frame)
+        data = memoryview(frame)
+        while data:
+            try:
+                data = data[self._sock.send(data) :]
+            except BlockingIOError:
+                select.select([], [self._sock], [])
+            except OSError:
+                self._lose("the connection to the session's head broke")
+                return False
+        return True
+
+    def stage(self, journal: Journal) -> None:
+        """Bring what is queued where it outlives this process, and send it soon."""
+        with self.guard, self._send_lock:
+            out, self._out = self._out, []
+            if not out or self.closed:
+                return
+            frame = encode(self._fold(out))
+            if len(self._staged) + len(frame) > SIZE:
+                frame, self._staged = self._staged + frame, bytearray()
+                self._send(frame)
+                return
+            journal.write(self._sent + len(self._staged), frame)
+            self._staged += frame
+        if self._io is None or not self._io.flushing:
+            self._io_thread().flush_soon()
 
     # -- in ------------------------------------------------------------------------------------
 
@@ -130,16 +159,17 @@ class Transport:
         """Note this before looking for what you wait for, and give it to `pump`."""
         return self._turn
 
-    def pump(self, seen: int, timeout: float | None) -> None:
-        """Wait until a batch after turn `seen` was processed, or `timeout` seconds.
+    def pump(self, seen: int, timeout: float | None, spin: bool = False) -> None:
+        """Wait until a batch after turn `seen` was processed, or `timeout` seconds. `spin`: see
+        spinning.py; for one thread only.
 
         Raises ConnectionLost. In the main thread returns early when an interruption was noted.
         """
         if self.closed:
             raise ConnectionLost(self.closed)
-        self._pump(seen, timeout)
+        self._pump(seen, timeout, spin)
 
-    def _pump(self, seen: int, timeout: float | None) -> None:
+    def _pump(self, seen: int, timeout: float | None, spin: bool = False) -> None:
         if not self._reader.acquire(blocking=False):
             with self._arrived:
                 # who holds the role gives it up before it looks for sleepers: either it sees this
@@ -155,7 +185,7 @@ class Transport:
                     self._sleepers -= 1
         try:
             if self._turn == seen and not self.closed:
-                self._read(timeout)
+                self._read(timeout, spin)
         finally:
             self._hand_over()
 
@@ -175,7 +205,7 @@ class Transport:
                 return
             callback()
 
-    def _read(self, timeout: float | None) -> None:
+    def _read(self, timeout: float | None, spin: bool) -> None:
         """Wait for data and process it. The caller has the reader's role."""
         milliseconds = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
         if is_main_thread() and self.guard.deferring:
@@ -184,6 +214,8 @@ class Transport:
                 self._main_poller.register(self._sock, select.POLLIN)
                 self._main_poller.register(self.guard.wake_fd(), select.POLLIN)
             events = self._main_poller.poll(milliseconds)
+        elif spin:
+            events = self._spinner.wait(milliseconds)
         else:
             events = self._poller.poll(milliseconds)
         if events:

@@ -73,7 +73,10 @@ class Framer(Generic[M]):
                 if stop > end:
                     break
                 messages = self._cut(view[start + _LENGTH : stop])
-                out = out + messages if out else messages
+                if out:
+                    out += messages
+                else:
+                    out = messages
                 start = stop
         finally:
             view.release()

@@ -28,6 +28,7 @@ from . import messages as m
 from .concurrency import make_concurrent
 from .connection import ConnectionLost
 from .context import Running
+from .journal import Journal
 from .listening import Listener
 from .reloading import reload_modules
 from .settings import Settings
@@ -45,8 +46,11 @@ class Worker(Listener):
     def __init__(self, settings: Settings, worker_id: bytes) -> None:
         super().__init__(settings, worker_id)
         self.share = Share()
-        self._mean: dict[bytes, float] = {}
+        self._mean: dict[bytes | str, float] = {}  # seconds, by function or method
         self._last_sent = 0.0
+        self._journal: Journal | None = None
+        self._unsafe = False  # there can be no journal
+        self._folder = settings.folder
         self.outbox = Outbox(self.client.post, settings.folder, limit=settings.options.log_lines)
         failures.actor_instance = lambda: self.instance
         if settings.options.keep_locals:
@@ -82,7 +86,7 @@ class Worker(Listener):
             self._last_sent = time.perf_counter()
             seen = client.turn()
             if not inbox:
-                client.pump(seen, 0.05 if self.leaving else None)
+                client.pump(seen, 0.05 if self.leaving else None, spin=True)
         client.flush()
 
     # -- tasks ---------------------------------------------------------------------------------
@@ -163,25 +167,37 @@ class Worker(Listener):
 
     def _finish(self, running: Running, outcome: m.TaskFinished) -> None:
         spec = running.spec
-        self.outbox.end(outcome.task, outcome.ended - outcome.started)
+        took = outcome.ended - outcome.started
+        self.outbox.end(outcome.task, took)
         self.client.queue(outcome)
         running.keep = running.function = None  # the last task is remembered until there is another
-        if spec.function:
-            took = outcome.ended - outcome.started
-            self._mean[spec.function] = took
-            if took > 0.05:
-                gc.collect(0)
+        self._mean[spec.function or spec.method] = took
+        if took > 0.05 and spec.function:
+            gc.collect(0)
         if running.exiting:
             self.exit_actor()
 
     def _flush_before(self, spec: m.TaskSpec) -> None:
         """Don't let finished results wait for a task that may be long."""
-        quick = self._mean.get(spec.function, 1.0) < _FLUSH
+        quick = self._mean.get(spec.function or spec.method, 1.0) < _FLUSH
         now = time.perf_counter()
-        if not quick or now - self._last_sent > _FLUSH:
+        if not quick or now - self._last_sent > _FLUSH or self._unsafe:
             self.outbox.check()
             self.client.flush()
             self._last_sent = now
+        elif spec.kind == m.CALL:  # what calls came to is not lost, should this one end the process
+            if self._journal is None:
+                self._journal = self._start_journal()
+            if self._journal is not None:
+                self.client.stage(self._journal)
+
+    def _start_journal(self) -> Journal | None:
+        try:
+            return Journal(self._folder, self.client.id)
+        except OSError:  # the disk is full: each answer is sent by itself
+            self._unsafe = True
+            self.client.flush()
+            return None
 
     def function(self, spec: m.TaskSpec) -> Any:
         """What a task calls. Raises what loading it raises."""

