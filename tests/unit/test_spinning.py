@@ -44,7 +44,7 @@ def wait(spinner: Spinner, clock: Clock, seconds: float) -> list[float | None]:
 def test_who_is_answered_at_once_looks_again_before_it_sleeps(clock: Clock) -> None:
     spinner = Spinner(clock.poll)
     for _ in range(ROW):
-        assert wait(spinner, clock, MOMENT / 2) == [None]
+        assert wait(spinner, clock, MOMENT) == [None]
     assert None not in wait(spinner, clock, MOMENT / 2)
 
 
@@ -56,14 +56,14 @@ def test_one_long_wait_ends_the_looking(clock: Clock) -> None:
     assert looks[-1] is None
     assert 2 < len(looks) < 20, "for a moment, not for as long as it takes"
     for _ in range(ROW):
-        assert wait(spinner, clock, MOMENT / 2) == [None]
+        assert wait(spinner, clock, MOMENT) == [None]
     assert None not in wait(spinner, clock, MOMENT / 2)
 
 
 def test_long_waits_are_never_looked_through(clock: Clock) -> None:
     spinner = Spinner(clock.poll)
     for _ in range(3 * ROW):
-        assert wait(spinner, clock, MOMENT / 2) == [None]
+        assert wait(spinner, clock, MOMENT) == [None]
         if wait(spinner, clock, 10 * MOMENT) != [None]:
             pytest.fail("it looked again although every other wait is long")
 
