@@ -1,6 +1,6 @@
 """Looking again for a moment before going to sleep.
 
-A process that sleeps in `poll` takes 10 to 30 us to be woken, more where its core has gone idle: for
+A process that sleeps in `poll` takes 10 to 30 us to be woken, more where its core is idle: for
 a task that somebody waits for, which passes through the head twice, most of the whole. So whoever
 was answered soon for `ROW` times in a row looks again and again for a `MOMENT`, and sleeps only
 then. One wait that takes longer ends that, so that little is lost on who waits for longer tasks,
