@@ -8,6 +8,7 @@ must be gone soon after the module. Wider scopes count as leaks.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ GRACE_SECONDS = 10.0
 BROWSER_TESTS = Path(__file__).parent / "browser"
 
 mark_this_run()
+
+# What a shell starts in the background is deaf to interrupts, and so is all that follows from it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

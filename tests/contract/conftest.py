@@ -112,10 +112,22 @@ def engine(engine_name: str, _module_leaves_nothing: list[str]) -> Iterator[Modu
         module.shutdown()
 
 
+def start(engine: ModuleType, num_cpus: int) -> None:
+    """A session for a module's tests. Ray gives its own processes 30 seconds to come up, whatever
+    the machine has to do besides: it is asked once more."""
+    try:
+        engine.init(num_cpus=num_cpus, **QUIET)
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        engine.shutdown()
+        engine.init(num_cpus=num_cpus, **QUIET)
+
+
 @pytest.fixture(scope="module")
 def ray(engine: ModuleType) -> Iterator[ModuleType]:
     """The module under test, with a session for all tests of the module."""
-    engine.init(num_cpus=4, **QUIET)
+    start(engine, num_cpus=4)
     yield engine
     engine.shutdown()
 

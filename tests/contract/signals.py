@@ -59,6 +59,16 @@ def make_counter(ray: ModuleType) -> Any:
     return Counter.remote()
 
 
+def await_submission(ray: ModuleType, gate: Any) -> None:
+    """Returns when what this process has submitted is under way.
+
+    Ray looks at a new task's arguments a moment after `remote` has returned. A task cancelled
+    before that takes its driver down with it when an argument comes (`ReferenceCounter` fails a
+    check, as of Ray 2.60). One thread looks at them in turn, so the answer to a later call tells.
+    """
+    ray.get(gate.waiting.remote())
+
+
 def plain(text: str) -> str:
     """The text without the colours that Ray gives it."""
     return re.sub(r"\x1b\[\d+m", "", text)

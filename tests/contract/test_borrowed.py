@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.contract.conftest import QUIET
+
 
 def _until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
@@ -21,7 +23,7 @@ def _until(holds: Callable[[], bool]) -> None:
 
 def test_a_value_read_through_a_borrowed_ref_goes_with_the_ref(engine: ModuleType) -> None:
     engine.shutdown()
-    engine.init(num_cpus=1, object_store_memory=100 * 2**20)
+    engine.init(num_cpus=1, **{**QUIET, "object_store_memory": 100 * 2**20})
 
     @engine.remote
     def make() -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.signals import make_counter, make_gate, wait_until
+from tests.contract.signals import await_submission, make_counter, make_gate, wait_until
 
 
 def test_a_pending_task_never_runs(ray: ModuleType) -> None:
@@ -21,6 +21,7 @@ def test_a_pending_task_never_runs(ray: ModuleType) -> None:
         ray.get(counter.add.remote())
 
     ref = work.remote(gate.wait.remote())
+    await_submission(ray, gate)
     ray.cancel(ref)
     with pytest.raises(ray.exceptions.TaskCancelledError):
         ray.get(ref)
@@ -176,6 +177,7 @@ def test_an_actors_call_that_waits_for_its_arguments_never_runs(ray: ModuleType)
 
     worker = Worker.remote()
     ref = worker.work.remote(gate.wait.remote())
+    await_submission(ray, gate)
     ray.cancel(ref)
     with pytest.raises(ray.exceptions.TaskCancelledError):
         ray.get(ref)
@@ -250,6 +252,7 @@ def test_dependents_of_a_cancelled_task_fail_and_what_it_needs_goes_on(ray: Modu
     first = gate.wait.remote()
     second = take.remote(first)
     third = take.remote(second)
+    await_submission(ray, gate)
     ray.cancel(second)
     for ref in (second, third):
         with pytest.raises(ray.exceptions.TaskCancelledError):
@@ -284,6 +287,7 @@ def test_the_error_is_a_ray_error_and_names_the_task(ray: ModuleType) -> None:
         return value
 
     ref = take.remote(gate.wait.remote())
+    await_submission(ray, gate)
     ray.cancel(ref)
     with pytest.raises(ray.exceptions.RayError) as caught:
         ray.get(ref)

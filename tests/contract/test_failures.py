@@ -95,6 +95,18 @@ def test_a_constructor_that_interrupts_itself_ends_its_actor(
         def __init__(self) -> None:
             raise error
 
+        def ping(self) -> None: ...
+
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(Broken.remote().ping.remote(), timeout=60)
+
+
+def test_an_async_actors_constructor_that_cancels_itself_ends_it(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=0)
+    class Broken:
+        def __init__(self) -> None:
+            raise asyncio.CancelledError
+
         async def ping(self) -> None: ...
 
     with pytest.raises(ray.exceptions.ActorDiedError):

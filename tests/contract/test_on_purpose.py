@@ -170,3 +170,32 @@ def test_a_queued_actor_call_never_runs() -> None:
     ray.get(gate.open.remote())
     assert ray.get(first) == "open"
     assert ray.get(counter.value.remote()) == 0
+
+
+def test_a_task_finds_no_thread_but_its_own() -> None:
+    """Who forks counts the threads first: only a process with one can be forked safely. Ray's
+    workers have another, which collects garbage."""
+
+    @ray.remote
+    def count() -> int:
+        print("something to send to the driver")
+        return threading.active_count()
+
+    assert ray.get([count.remote() for _ in range(8)]) == [1] * 8
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_async_actors_constructor_that_interrupts_itself_ends_it(
+    error: type[BaseException],
+) -> None:
+    """On Ray the loop's thread ends with it, and whoever calls the actor waits for ever."""
+
+    @ray.remote(num_cpus=0)
+    class Broken:
+        def __init__(self) -> None:
+            raise error
+
+        async def ping(self) -> None: ...
+
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(Broken.remote().ping.remote(), timeout=60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -57,14 +56,3 @@ def test_a_tasks_own_threads_may_use_the_api(ray: ModuleType) -> None:
             return list(pool.map(lambda n: ray.get(echo.remote(n)), range(8)))
 
     assert ray.get(threaded.remote(), timeout=60) == list(range(8))
-
-
-def test_a_task_finds_no_thread_but_its_own(ray: ModuleType) -> None:
-    """Who forks counts the threads first: only a process with one can be forked safely."""
-
-    @ray.remote
-    def count() -> int:
-        print("something to send to the driver")
-        return threading.active_count()
-
-    assert ray.get([count.remote() for _ in range(8)]) == [1] * 8

@@ -13,13 +13,13 @@ from types import ModuleType
 import pytest
 
 from tests.contract.conftest import (  # noqa: F401 - fixtures and a hook
-    QUIET,
     _module_leaves_nothing,
     _test_leaves_nothing,
     engine,
     engine_name,
     pytest_pyfunc_call,
     pytest_runtest_protocol,
+    start,
 )
 
 Util = Callable[[str], ModuleType]
@@ -27,7 +27,7 @@ Util = Callable[[str], ModuleType]
 
 @pytest.fixture(scope="module")
 def ray(engine: ModuleType) -> Iterator[ModuleType]:  # noqa: F811 - the fixture above
-    engine.init(num_cpus=2, **QUIET)
+    start(engine, num_cpus=2)
     yield engine
     engine.shutdown()
 
