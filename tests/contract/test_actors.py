@@ -272,22 +272,25 @@ def test_an_async_actor_runs_many_calls_on_one_loop(ray: ModuleType) -> None:
 
 
 def test_max_concurrency_bounds_an_async_actor(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+
     @ray.remote(max_concurrency=2)
     class Bounded:
         def __init__(self) -> None:
             self.now = self.most = 0
 
-        async def work(self) -> int:
-            import asyncio
-
+        async def work(self, gate: Any) -> int:
             self.now += 1
             self.most = max(self.most, self.now)
-            await asyncio.sleep(0.01)
+            await gate.wait.remote()
             self.now -= 1
             return self.most
 
     bounded = Bounded.remote()
-    assert max(ray.get([bounded.work.remote() for _ in range(10)])) == 2
+    calls = [bounded.work.remote(gate) for _ in range(10)]
+    wait_until(lambda: ray.get(gate.waiting.remote()) == 2)
+    ray.get(gate.open.remote())
+    assert max(ray.get(calls)) == 2
 
 
 def test_sync_methods_of_an_async_actor_share_its_loop_thread(ray: ModuleType) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +11,7 @@ import numpy as np
 import pytest
 
 from tests.contract.conftest import QUIET
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
+from tests.contract.signals import make_gate, wait_until
 
 
 def test_a_value_read_through_a_borrowed_ref_goes_with_the_ref(engine: ModuleType) -> None:
@@ -64,9 +57,7 @@ def test_dropping_one_of_two_borrowed_refs_leaves_the_other(ray: ModuleType) -> 
 
 
 def test_what_a_submitted_function_closes_over_outlives_the_function(ray: ModuleType) -> None:
-    @ray.remote
-    def wait() -> None:
-        time.sleep(0.3)
+    gate = make_gate(ray)
 
     def start() -> Any:
         captured = ray.put(np.ones(200_000))
@@ -80,10 +71,11 @@ def test_what_a_submitted_function_closes_over_outlives_the_function(ray: Module
             def read(self) -> float:
                 return float(ray.get(captured).sum())
 
-        return late.remote(wait.remote()), Reader.remote()
+        return late.remote(gate.wait.remote()), Reader.remote()
 
     result, reader = start()
     gc.collect()
+    ray.get(gate.open.remote())
     assert ray.get(result) == 200_000
     assert ray.get(reader.read.remote()) == 200_000
 
@@ -97,7 +89,7 @@ def test_a_callback_gets_the_value_or_the_error(ray: ModuleType) -> None:
     for ref in (half.remote(2), half.remote(0)):
         ref._on_completed(seen.append)
         ray.wait([ref])
-    _until(lambda: len(seen) == 2)
+    wait_until(lambda: len(seen) == 2)
     assert 0.5 in seen
     (error,) = (value for value in seen if value != 0.5)
     assert isinstance(error, ray.exceptions.RayTaskError)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.contract.signals import wait_until
 
 
 @pytest.fixture
@@ -21,19 +23,12 @@ def util(ray: ModuleType) -> Iterator[ModuleType]:
         if entry["state"] != "REMOVED" and entry["name"]:
             module.remove_placement_group(module.get_placement_group(entry["name"]))
         assert groups.placement_group is module.placement_group
-    _until(lambda: ray.available_resources().get("CPU") == 4)
+    wait_until(lambda: ray.available_resources().get("CPU") == 4)
 
 
 def _strategy(ray: ModuleType, *args: Any, **options: Any) -> Any:
     module = importlib.import_module(f"{ray.__name__}.util.scheduling_strategies")
     return module.PlacementGroupSchedulingStrategy(*args, **options)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_a_group_reserves_its_bundles_until_it_is_removed(
@@ -42,9 +37,9 @@ def test_a_group_reserves_its_bundles_until_it_is_removed(
     group = util.placement_group([{"CPU": 1}, {"CPU": 2}], name="a")
     assert group.wait(10)
     assert ray.get(group.ready()) == group
-    _until(lambda: ray.available_resources().get("CPU") == 1)
+    wait_until(lambda: ray.available_resources().get("CPU") == 1)
     util.remove_placement_group(group)
-    _until(lambda: ray.available_resources().get("CPU") == 4)
+    wait_until(lambda: ray.available_resources().get("CPU") == 4)
 
 
 def test_the_table_says_what_is_reserved_and_how_far_it_is(
@@ -60,7 +55,7 @@ def test_the_table_says_what_is_reserved_and_how_far_it_is(
     assert entry["stats"]["end_to_end_creation_latency_ms"] > 0
     waiting = util.placement_group([{"CPU": 4}], name="b")
     assert not waiting.wait(0.1)
-    _until(
+    wait_until(
         lambda: util.placement_group_table(waiting)["stats"]["scheduling_state"] == "NO_RESOURCES"
     )
     assert util.placement_group_table()[waiting.id.hex()]["state"] == "PENDING"
@@ -73,7 +68,7 @@ def test_a_group_that_can_never_be_is_registered_and_stays_pending(
     group = util.placement_group([{"CPU": 3}, {"CPU": 3}], strategy, name="a")
     assert util.placement_group_table(group)["state"] == "PENDING"
     util.remove_placement_group(group)
-    _until(lambda: util.placement_group_table(group)["state"] == "REMOVED")
+    wait_until(lambda: util.placement_group_table(group)["state"] == "REMOVED")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +179,7 @@ def test_removing_a_group_ends_what_runs_in_it(ray: ModuleType, util: ModuleType
     assert ray.get(actor.ping.remote()) == 1
     in_second = forever.options(scheduling_strategy=_strategy(ray, group, 1))
     running, waiting = in_second.remote(), in_second.remote()
-    _until(lambda: ray.available_resources().get("CPU") == 2)
+    wait_until(lambda: ray.available_resources().get("CPU") == 2)
     ray.wait([running], timeout=1)
     util.remove_placement_group(group)
     util.remove_placement_group(group)
