@@ -43,7 +43,7 @@ class ActorClass:
         opts.check(options, opts.ACTOR_OPTIONS, "actors")
         self._cls = cls
         self._options = options
-        self._metas: dict[tuple[int, int, int, bytes], Meta] = {}
+        self._metas: dict[tuple[int, int, int, bytes, float], Meta] = {}
         self._code = Exported(cls)
         functools.update_wrapper(self, cls, updated=())
 
@@ -129,7 +129,7 @@ class ActorClass:
         pending = options.get("max_pending_calls") or -1
         cap = options.get("_actor_generator_backpressure_num_objects") or 0
         definition = redefinition.digest(self._cls) if redefinition.epoch else b""
-        what = (retries, pending, cap, definition)
+        what = (retries, pending, cap, definition, options.get("timeout") or 0.0)
         meta = self._metas.get(what)
         if meta is None:
             meta = self._metas[what] = Meta(name, self._cls.__module__, self._methods, *what)
@@ -164,7 +164,7 @@ class ActorClass:
         options: dict[str, Any], meta: Meta, namespace: str,
     ) -> None:  # fmt: skip
         client: Connection = engine.client
-        if self._code.client is not client or self._code.epoch != redefinition.epoch:
+        if self._code.client is not client or self._code.is_old():
             self._code.send(client)
         name = self._cls.__name__
         packed = pack(client, f"{full_name(self._cls)}.__init__", args, kwargs)

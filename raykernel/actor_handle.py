@@ -150,6 +150,8 @@ class ActorMethod:
             extra = opts.task_extra(options)
         if returns == m.STREAMING and handle._meta.stream_cap:
             extra = _capped(extra, handle._meta.stream_cap)
+        if handle._meta.timeout and "timeout" not in options and info.name[:2] != "__":
+            extra = msgspec.structs.replace(extra or m.TaskExtra(), timeout=handle._meta.timeout)
         retries = options.get("max_task_retries")
         name = options.get("name") or f"{handle._meta.class_name}.{info.name}"
         limit = handle._meta.max_pending

@@ -17,7 +17,8 @@ _EVERY_ACTOR = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 def method(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Options for one method of an actor class: `@ray.method(num_returns=2)`.
 
-    Takes num_returns, concurrency_group, max_task_retries, retry_exceptions.
+    Takes num_returns, concurrency_group, max_task_retries, retry_exceptions; and timeout, the
+    seconds that a call may run.
     """
     if args or not options:
         raise ValueError(
@@ -82,12 +83,12 @@ class Meta:
 
     __slots__ = (
         "_pickled", "class_name", "definition", "max_pending", "methods", "module", "retries",
-        "stream_cap",
+        "stream_cap", "timeout",
     )  # fmt: skip
 
     def __init__(
         self, class_name: str, module: str, methods: dict[str, MethodInfo], retries: int,
-        max_pending: int, stream_cap: int, definition: bytes = b"",
+        max_pending: int, stream_cap: int, definition: bytes = b"", timeout: float = 0.0,
     ) -> None:  # fmt: skip
         self.class_name = class_name
         self.module = module
@@ -96,13 +97,14 @@ class Meta:
         self.max_pending = max_pending  # -1: as many as you like
         self.stream_cap = stream_cap  # of all its streams together; 0: none
         self.definition = definition  # of its class, where that may be defined again: a digest
+        self.timeout = timeout  # seconds a call may run unless it says otherwise; 0: any number
         self._pickled = b""
 
     def __reduce__(self) -> Any:
         if not self._pickled:
             state = (
                 self.class_name, self.module, self.methods, self.retries, self.max_pending,
-                self.stream_cap, self.definition,
+                self.stream_cap, self.definition, self.timeout,
             )  # fmt: skip
             self._pickled = serialize(state).to_bytes()
         return _load_meta, (self._pickled,)

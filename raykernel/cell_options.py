@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from raykernel.magic_options import amount, count, count_or_ever, parse, parser, seconds
 
 #: What means something for functions only, and for classes only.
-FOR_FUNCTIONS = ("max_retries", "retry_exceptions", "num_returns", "timeout")
+FOR_FUNCTIONS = ("max_retries", "retry_exceptions", "num_returns")
 FOR_CLASSES = (
     "max_restarts", "max_task_retries", "max_concurrency", "lifetime", "namespace", "get_if_exists",
 )  # fmt: skip
@@ -35,11 +35,14 @@ def _add_limits(made: MagicArgumentParser, whose: str) -> None:
         default=None,
         help="try it again after an exception too",
     )
+
+
+def _add_timeout(made: MagicArgumentParser, what: str) -> None:
     made.add_argument(
         "--timeout",
         type=seconds,
         metavar="S",
-        help=f"seconds after which {whose} running task is cancelled, and its `get` raises "
+        help=f"seconds after which {what} that runs is cancelled, and its `get` raises "
         "GetTimeoutError",
     )
 
@@ -51,6 +54,7 @@ def _remote_parser() -> MagicArgumentParser:
     )
     _add_needs(made, "each task or actor")
     made.add_argument("--name", help="name of the cell's one function or class")
+    _add_timeout(made, "a task or an actor's call")
     functions = made.add_argument_group("functions only")
     _add_limits(functions, "a function's")  # type: ignore[arg-type]  # a group adds as well
     functions.add_argument(
@@ -113,6 +117,7 @@ def _task_parser() -> MagicArgumentParser:
     _add_needs(made, "the task")
     made.add_argument("--name", help="name of the task (default: that of the cell)")
     _add_limits(made, "the cell's")
+    _add_timeout(made, "the task")
     return made
 
 

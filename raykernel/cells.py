@@ -105,6 +105,9 @@ class CellTracker:
         """Take the interruption that this cell is about to end with for its proper end."""
         self._pardoned.add(cell)
 
+    def is_pardoned(self, cell: str) -> bool:
+        return cell in self._pardoned
+
     def listens(self, cell: str) -> bool:
         """Whether the front end waits for this cell."""
         return cell in self._running or cell == self._ending

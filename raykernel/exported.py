@@ -37,14 +37,14 @@ _claims: WeakValueDictionary[tuple[bytes, bytes], Claim] = WeakValueDictionary()
 class Exported:
     """Before each submission:
 
-        if code.client is not client or code.epoch != redefinition.epoch:
+        if code.client is not client or code.watched or code.epoch != redefinition.epoch:
             code.send(client)
 
     Then `code.key` is known to the session. Travels with the function: other processes submit it
     under the same key, and needn't send what is there.
     """
 
-    __slots__ = ("claim", "client", "epoch", "key", "thing", "watch")
+    __slots__ = ("claim", "client", "epoch", "key", "thing", "watch", "watched")
 
     def __init__(self, thing: Any) -> None:
         self.thing = thing
@@ -53,6 +53,12 @@ class Exported:
         self.claim: Claim | None = None
         self.epoch = 0
         self.watch: redefinition.Watch | None = None
+        self.watched = False  # whether it uses anything by the notebook's names
+
+    def is_old(self) -> bool:
+        """Whether it may have to be pickled again: `send` finds out."""
+        watch = self.watch
+        return self.epoch != redefinition.epoch or (watch is not None and watch.moved())
 
     def send(self, client: Connection) -> None:
         """Make it known to `client`'s session, unless it is. Raises TypeError, ValueError."""
@@ -62,6 +68,7 @@ class Exported:
         payload, contained = pack_code(client, self.thing)
         self.epoch = redefinition.epoch
         self.watch = redefinition.Watch(self.thing) if self.epoch else None
+        self.watched = self.watch is not None and self.watch.counts
         claim = _claims.get((client.id, self.key)) if contained else None
         client.register_function(self.key, self.thing.__name__, payload, contained)
         if contained and claim is None:
@@ -70,9 +77,9 @@ class Exported:
         self.client = client
 
     def _look(self) -> None:
-        """See, once in a cell, whether what it uses is another thing by now: then it is another
-        function to the session."""
-        if self.epoch == redefinition.epoch:
+        """See whether what it uses is another thing by now: then it is another function to the
+        session."""
+        if not self.is_old():
             return
         self.epoch = redefinition.epoch
         if self.watch is not None and self.watch.changed():
@@ -86,4 +93,4 @@ class Exported:
     def __setstate__(self, state: Any) -> None:
         self.thing, self.key = state
         self.client = self.watch = self.claim = None
-        self.epoch = 0
+        self.epoch, self.watched = 0, False

@@ -6,6 +6,10 @@ the trace a one-line program is compiled that fails at the same line of the same
 name, and run with variables that are fetched when somebody looks at them (`Remote`). IPython's
 formatter then finds the source, its debugger the variables; names that are none of the frame's are
 looked up in the notebook or the module the code is of.
+
+Libraries' frames, but for the one that raised, and the middle of a recursion are hidden in
+IPython's sense (`__tracebackhide__`): a traceback tells how many it left out, and the debugger's
+`up` passes over them.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import os
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -22,6 +28,9 @@ from raykernel.runtime.remains import Remains
 from raykernel.runtime.traces import Frame, Trace
 
 _FIRST_LINES = 100_000  # of a file of which only some lines are known
+_LIBRARIES = tuple({path + os.sep for path in map(sysconfig.get_path, ("stdlib", "purelib"))})
+_PACKAGES = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages"))
+_HIDE = "__tracebackhide__"
 
 
 #: By file, for `linecache`.
@@ -32,8 +41,9 @@ class Remote(dict[str, Any]):
     """A remote frame's variables. The first look at them opens the failure's file; each value is
     read when it is asked for, once. If they are not there, one line says why."""
 
-    def __init__(self, folder: str, trace: Trace, frame: int) -> None:
+    def __init__(self, folder: str, trace: Trace, frame: int, hidden: bool = False) -> None:
         super().__init__()
+        self._hidden = hidden
         self._folder = folder
         self._trace = trace
         self._frame = frame
@@ -52,6 +62,8 @@ class Remote(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if not super().__contains__(name):
+            if name == _HIDE and self._hidden:
+                return True
             if name not in self._known():
                 raise KeyError(name)
             assert self._remains is not None
@@ -59,14 +71,16 @@ class Remote(dict[str, Any]):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        if name == "__tracebackhide__":  # asked for each frame that is shown
-            return default
+        if name == _HIDE:  # asked for each frame that is shown
+            return self._hidden or default
         try:
             return self[name]
         except KeyError:
             return default
 
     def __contains__(self, name: object) -> bool:
+        if name == _HIDE:
+            return self._hidden
         return super().__contains__(name) or name in self._known()
 
     def __iter__(self) -> Iterator[str]:
@@ -94,10 +108,24 @@ Place = tuple[FrameType, int, int]  # a frame, the instruction and the line it i
 def rebuild(folder: str, trace: Trace, raised: int, names: dict[str, Any]) -> list[Place]:
     """The frames of the error number `raised` of a trace's chain. `names` are the notebook's."""
     before = sum(len(one.frames) for one in trace.chain[:raised])
-    return [
-        _place(frame, Remote(folder, trace, before + n), names)
-        for n, frame in enumerate(trace.chain[raised].frames)
-    ]
+    found = trace.chain[raised].frames
+    again = 0  # how often the frame before this one was at the same place
+    made = []
+    for n, frame in enumerate(found):
+        again = again + 1 if n and _same_place(frame, found[n - 1]) else 0
+        last = n == len(found) - 1
+        middle = again > 0 and not last and _same_place(frame, found[n + 1])
+        hidden = middle or (not last and _of_library(frame.file))
+        made.append(_place(frame, Remote(folder, trace, before + n, hidden), names))
+    return made
+
+
+def _same_place(one: Frame, other: Frame) -> bool:
+    return (one.file, one.line, one.name) == (other.file, other.line, other.name)
+
+
+def _of_library(file: str) -> bool:
+    return file.startswith(_LIBRARIES) or any(folder in file for folder in _PACKAGES)
 
 
 def places(tb: TracebackType | None) -> Iterator[Place]:

@@ -47,6 +47,16 @@ def choices(options: MagicArgumentParser, line: str) -> list[str]:
     return []
 
 
+def awaited(options: MagicArgumentParser, line: str) -> str | None:
+    """The name of the option whose value `line` ends with, or is about to; None for none."""
+    words = line.split()
+    last = words[-1] if line.endswith(" ") else words[-2] if len(words) > 1 else ""
+    for action in options._actions:
+        if last in action.option_strings and action.nargs != 0:
+            return action.dest
+    return None
+
+
 def count(text: str) -> int:
     """The type of an option that is a whole number, none below 0."""
     value = int(text)

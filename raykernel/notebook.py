@@ -24,6 +24,7 @@ from raykernel.home import home_of
 from raykernel.interruption import Interruption
 from raykernel.loglimit import Limit
 from raykernel.output import publisher
+from raykernel.own_cells import OwnCells
 from raykernel.release import Release
 from raykernel.reporter import Reporter
 from raykernel.runtime import context
@@ -151,9 +152,15 @@ class Notebook:
         running: Engine | None = self.api.engine()
         return 0 if running is None else running.background(cell)
 
+    def let_go(self, cell: str) -> None:
+        """The same, and the cell ends if it runs. From any thread."""
+        with contextlib.suppress(Exception):  # the session may end while the button is pressed
+            self.to_background(cell)
+        self.release.let_go(cell)
+
     def _cancel_interrupted(self, cell: str) -> None:
         running: Engine | None = self.api.engine()
-        if running is not None and cell:
+        if running is not None and cell and not self.cells.is_pardoned(cell):
             with contextlib.suppress(Exception):  # the session is over: so is its work
                 running.interrupt_cell(cell)
 
@@ -199,7 +206,8 @@ class Notebook:
                     int(settings.log_mib_per_session * 2**20),
                     lambda cell: self.cells.get(cell).number,
                 ),
-                release=self.release.let_go,
+                release=self.let_go,
+                own=OwnCells(engine.folder if engine.owner else ""),
             )
             self.reporter.start()
             if engine.came_back and not self.starting:

@@ -209,6 +209,7 @@ ACTOR_OPTIONS: dict[str, Check] = {
     "_actor_generator_backpressure_num_objects": _stream_cap,
     "concurrency_groups": _groups,
     "allow_out_of_order_execution": _of_type(bool),
+    "timeout": _seconds,
 }
 METHOD_OPTIONS: dict[str, Check] = {
     "num_returns": _returns,
@@ -217,6 +218,7 @@ METHOD_OPTIONS: dict[str, Check] = {
     "concurrency_group": _of_type(str),
     "name": _of_type(str),
     "enable_task_events": _of_type(bool),
+    "timeout": _seconds,
     "_generator_backpressure_num_objects": _count(),
 }
 

@@ -102,7 +102,7 @@ class RemoteFunction:
             signature = self._signature = Signature(self._function)
         signature.check(args, kwargs)
         code = self._code
-        if code.client is not client or code.epoch != redefinition.epoch:
+        if code.client is not client or code.watched or code.epoch != redefinition.epoch:
             code.send(client)
         packed = pack(client, self._full_name, args, kwargs)
         cell = context.current_cell()

@@ -29,6 +29,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import linecache
 import typing
 from collections.abc import Callable
 from types import FunctionType
@@ -113,6 +114,7 @@ class RemoteCellTransformer(ast.NodeTransformer):
         call = magic_call(node.body[0])
         if call is None or (call[0], call[2]) != ("remote", NO_BODY):
             return node
+        as_written(call)
         body = ast.Module(node.body[1:], [])
         try:
             options = self._parse(call[1])
@@ -213,6 +215,17 @@ def magic_call(node: ast.stmt) -> tuple[str, str, str] | None:
     texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
     name, line, body = [text for text in texts if isinstance(text, str)] + [""] * (3 - len(texts))
     return name, line, body
+
+
+def as_written(call: tuple[str, str, str]) -> None:
+    """Let the cell that begins with this call show its magic as a comment, in tracebacks that reach
+    up to it, and not what IPython made of it."""
+    name, line, body = call
+    made = f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"
+    for file, entry in list(linecache.cache.items()):
+        if len(entry) == 4 and entry[2][:1] == [made]:
+            lines = [f"# %%{name} {line}".rstrip() + "\n", *entry[2][1:]]
+            linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
 
 
 def run_directly(shell: Any, number: int, source: str, options: dict[str, Any]) -> None:

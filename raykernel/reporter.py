@@ -27,6 +27,7 @@ from raykernel.cells import Cell, CellTracker
 from raykernel.folding import Folding
 from raykernel.loglimit import Limit
 from raykernel.output import ProgressDisplay, Publisher
+from raykernel.own_cells import OwnCells
 from raykernel.runtime.engines.base import Engine
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine
 from raykernel.tasklog import LogText
@@ -55,7 +56,8 @@ class Reporter:
     """Reports one engine's work from `start` to `close`.
 
     `progress_delay` None shows no progress, `log` False no output; `fold` repeated lines are shown
-    once, and no more than `limit` in all.
+    once, and no more than `limit` in all. `release(cell)` lets a cell's work go on without the
+    cell, which ends if it runs.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Reporter:
         clock: Callable[[], float] = time.monotonic,
         fold: bool = True,
         limit: Limit | None = None,
+        own: OwnCells | None = None,
     ) -> None:
         self._engine = engine
         self._cells = cells
@@ -85,7 +88,7 @@ class Reporter:
         self._undo: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="raykernel-reporter", daemon=True)
         self._lock = threading.Lock()
-        self._shared = False
+        self._own = own or OwnCells("")
         self._text = LogText(Folding() if fold else None)
         self._limit = limit or Limit(0, 0, lambda cell: 0)
         self._work: dict[str, _Shown] = {}
@@ -102,9 +105,6 @@ class Reporter:
         self._thread.start()
 
     def listen(self) -> None:
-        # After a restart, work of the cells before it may go on. Else what this kernel's cells did
-        # not cause is another driver's.
-        self._shared = not self._engine.came_back
         self._engine.on_submit(self._submitted)
         if self._log:
             self._undo.append(self._engine.on_log(self._on_log))
@@ -156,12 +156,6 @@ class Reporter:
                 shown.display.cell_ended(shown.work.snapshot(self._clock()))
             self._publisher.cell_ends()
 
-    def background(self, cell: str) -> None:
-        """Let a cell's work go on without the cell, which ends if it runs. From any thread."""
-        with contextlib.suppress(Exception):  # the session may end while the button is pressed
-            self._engine.query("background", cell=cell)
-        self._release(cell)
-
     def step(self) -> float | None:
         """Publish what is due; returns the seconds until more may be, None if nothing waits."""
         with self._lock:
@@ -171,6 +165,7 @@ class Reporter:
 
     def _submitted(self, cell: str) -> None:
         self._submitters.add(cell)
+        self._own.note(cell)
 
     def _on_batch(self, batch: EventBatch) -> None:
         if batch.tasks or batch.finished or batch.dropped:
@@ -183,8 +178,9 @@ class Reporter:
         self._wake.set()
 
     def _is_others(self, cell: str) -> bool:
-        """Whether it is a cell of another notebook's that uses the session too."""
-        return self._shared and bool(cell) and not self._cells.ran(cell)
+        """Whether it is a cell of another notebook's that uses the session too. Work of this one's
+        cells from before a restart may go on."""
+        return bool(cell) and not self._cells.ran(cell) and cell not in self._own.earlier
 
     def _on_log(self, line: LogLine) -> None:
         if self._is_others(line.cell):
@@ -281,7 +277,7 @@ class Reporter:
         if shown is None:
             controls = Controls(
                 stop=partial(self._stop, cell),
-                background=partial(self.background, cell),
+                background=partial(self._release, cell),
                 explain=self._explain,
             )
             display = self._publisher.progress(cell, controls)

@@ -28,6 +28,8 @@ def install(shell: Any, struck: Callable[[], bool]) -> Callable[[], None]:
         given: Any = exc_tuple or sys.exc_info()
         if given[1] is not None:
             exc_tuple = to_show(given, struck())
+            if _rendered(shell, exc_tuple):
+                return None
         return show(exc_tuple, *args, **kwargs)
 
     shell.showtraceback = showtraceback
@@ -37,6 +39,19 @@ def install(shell: Any, struck: Callable[[], bool]) -> Callable[[], None]:
             del shell.showtraceback
 
     return remove
+
+
+def _rendered(shell: Any, given: Shown) -> bool:
+    """Show an error that renders itself, where IPython would not ask it to: a syntax error, an
+    exception group or what has one as its context."""
+    kind, error, _ = given
+    render = getattr(error, "_render_traceback_", None)
+    if render is None:
+        return False
+    shell._showtraceback(kind, error, render())
+    if shell.call_pdb:
+        shell.debugger(force=True)
+    return True
 
 
 def to_show(given: Shown, struck: bool) -> Shown:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from raykernel.runtime import traces
 from raykernel.runtime.execute import Failed, Parts
 
 #: Characters of text, HTML and so on that the value of a cell's last line is shown with.
@@ -39,6 +40,9 @@ class Body(NamedTuple):
     source: str
     outputs: tuple[str, ...]
     changes: frozenset[str]  # names whose objects it changes in place
+
+
+traces.unsaid.add(Body)
 
 
 def run(body: Body, /, **inputs: Any) -> Parts:

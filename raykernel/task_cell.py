@@ -112,6 +112,7 @@ class TaskCells(ast.NodeTransformer):
         if call is None or call[2] not in self._texts:
             return node
         text = self._texts.pop(call[2])
+        remote_cell.as_written(call)
         magic, *body = node.body
         here: list[ast.stmt] = []
         try:

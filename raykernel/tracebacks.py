@@ -70,6 +70,7 @@ class Tracebacks:
         if trace is None or not trace.chain:
             error.__traceback__ = tb = frames.link(here)
             return self._format(type(error), error, tb)
+        _name_its_end(trace, error)
         sections: list[tuple[Trace | None, list[Place]]] = [(None, here)]
         lines: list[str] = []
         folder = _folder()
@@ -134,7 +135,8 @@ class Tracebacks:
         for trace, places in sections:
             if trace is not None:
                 at = len(before) and _agree(self._format_places(error, before), lines)
-                titled.append((at or 2, self._emphasised(self.title(trace), lines)))
+                at = min(at or 2, len(lines) - 1)  # the last one is the error itself
+                titled.append((at, self._emphasised(self.title(trace), lines)))
             before += places
         for at, title in reversed(titled):
             lines.insert(at, title)
@@ -184,6 +186,17 @@ def trace_of(error: BaseException) -> bytes:
     return bytes(found)
 
 
+def _name_its_end(trace: Trace, error: BaseException) -> None:
+    """A task that was ended while it ran knows only of an interruption: say what it came of."""
+    struck = trace.chain[-1]
+    cause = error.__dict__.get("cause")
+    if struck.kind in ("KeyboardInterrupt", "CancelledError") and isinstance(
+        cause, exceptions.TaskCancelledError | exceptions.GetTimeoutError
+    ):
+        struck.kind, struck.text = type(cause).__name__, str(cause)
+        trace.chain, trace.inner, trace.at = [struck], None, -1
+
+
 def innermost(trace: Trace) -> Trace:
     """The task in which the error that counts was raised."""
     while trace.inner is not None and trace.at == len(trace.chain) - 1:
@@ -193,7 +206,7 @@ def innermost(trace: Trace) -> Trace:
 
 def proxy(raised: Raised, tb: TracebackType | None) -> BaseException:
     """An exception that looks like the one that was raised; its own class may not be here."""
-    error: BaseException = type(raised.kind, (Exception,), {})(raised.text)
+    error: BaseException = type(raised.kind, (Exception,), {})(error_words.named_cells(raised.text))
     if sys.version_info >= (3, 11):
         for note in raised.notes:
             error.add_note(note)

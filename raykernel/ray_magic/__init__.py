@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from raykernel.magic_options import asks_for_help, option_strings, parse
+from raykernel.magic_options import asks_for_help, awaited, option_strings, parse
 
 from . import debug, graph, logs, memory, reload, session, timeline, work
 from .command import Command
@@ -58,6 +58,10 @@ def complete(notebook: Notebook, line: str) -> list[str]:
     command = COMMANDS.get(words[1])
     if command is None:
         return []
+    option = awaited(command.parser, line)
+    if option is not None:
+        given = command.option_values.get(option)
+        return [] if given is None else list(given(notebook))
     found = option_strings(command.parser)
     if command.values is not None:
         found += command.values(notebook)

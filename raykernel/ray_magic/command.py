@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic_arguments import MagicArgumentParser
@@ -18,13 +18,15 @@ NO_SESSION = "No session is running. `%ray start` starts one, and so does the fi
 class Command:
     """`run(notebook, args)` prints its answer; what the user did wrong it raises as UsageError.
 
-    `values(notebook)` are the words that completion offers where an argument may stand (names of
-    actors, say); options it offers by itself.
+    `values(notebook)` are the words that completion offers where an argument may stand (modules,
+    say), and those of `option_values` what it offers behind an option, by that option's name;
+    options it offers by itself.
     """
 
     parser: MagicArgumentParser
     run: Callable[[Notebook, Any], None]
     values: Callable[[Notebook], Iterable[str]] | None = None
+    option_values: Mapping[str, Callable[[Notebook], Iterable[str]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from raykernel.magic_options import parser
 
 from .command import Command
-from .showing import cell_of, cell_option, show
+from .showing import OF_CELL, cell_of, cell_option, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -44,4 +44,4 @@ def _graph(notebook: Notebook, args: Any) -> None:
     show(notebook, lambda engine: GraphView(engine, cell, depth=args.depth))
 
 
-COMMANDS = (Command(_parser(), _graph),)
+COMMANDS = (Command(_parser(), _graph, option_values=OF_CELL),)

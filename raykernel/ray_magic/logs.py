@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from raykernel.magic_options import count, parser
 
 from .command import NO_SESSION, Command
-from .showing import in_notebook, show
+from .showing import OF_CELL, in_notebook, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -127,14 +127,16 @@ def _actors(engine: Any, wanted: str) -> list[str]:
     return found
 
 
-def _values(notebook: Notebook) -> list[str]:
-    """Names of tasks and actors, for completion."""
+def _tasks(notebook: Notebook) -> list[str]:
     engine = notebook.api.engine()
-    if engine is None:
-        return []
-    names = {task.name for task in engine.query("tasks")}
-    names |= {one["name"] or one["class_name"] for one in engine.query("actors")}
-    return sorted(names)
+    return [] if engine is None else sorted({task.name for task in engine.query("tasks")})
 
 
-COMMANDS = (Command(_parser(), _logs, _values),)
+def _actor_names(notebook: Notebook) -> list[str]:
+    engine = notebook.api.engine()
+    found = [] if engine is None else engine.query("actors")
+    return sorted({one["name"] or one["class_name"] for one in found})
+
+
+_VALUES = {**OF_CELL, "task": _tasks, "actor": _actor_names}
+COMMANDS = (Command(_parser(), _logs, option_values=_VALUES),)

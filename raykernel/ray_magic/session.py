@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from raykernel.config import add_flags, take_flags
 from raykernel.magic_options import count, parser
+from raykernel.runtime.session import list_sessions
 from raykernel.status import session_line, status_text
 
 from .command import NO_SESSION, Command
@@ -100,6 +101,10 @@ def _start(notebook: Notebook, args: Any) -> None:
         print(notebook.what_is_kept(), end="")
 
 
+def _addresses(_notebook: Notebook) -> list[str]:
+    return [*(info.name for info in list_sessions()), "auto", "local"]
+
+
 def _stop(notebook: Notebook, _args: Any) -> None:
     engine = notebook.api.engine()
     if engine is None:
@@ -149,7 +154,7 @@ def _status(notebook: Notebook, _args: Any) -> None:
 
 
 COMMANDS = (
-    Command(_start_parser(), _start),
+    Command(_start_parser(), _start, option_values={"address": _addresses}),
     Command(parser("ray stop", "End the session with all its tasks, actors and objects."), _stop),
     Command(
         parser("ray status", "Show what the session has and does, live in a notebook."), _status

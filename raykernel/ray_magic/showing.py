@@ -31,6 +31,18 @@ def cell_of(notebook: Notebook, args: Any, command: str) -> str:
     return str(found.id)
 
 
+def cells_with_work(notebook: Notebook) -> list[str]:
+    """The numbers of the cells that `--cell` may name, for completion."""
+    engine = notebook.api.engine()
+    ids = {task.cell for task in engine.query("tasks")} if engine is not None else set()
+    numbers = {notebook.cells.get(cell).number for cell in ids}
+    return [str(number) for number in sorted(numbers) if number]
+
+
+#: What completion offers behind `--cell`.
+OF_CELL: dict[str, Callable[[Notebook], list[str]]] = {"cell": cells_with_work}
+
+
 def in_notebook(notebook: Notebook) -> bool:
     return getattr(notebook.shell, "kernel", None) is not None
 

@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 from raykernel.magic_options import parser
 
 from .command import NO_SESSION, Command
-from .showing import cell_of, cell_option, show
+from .showing import OF_CELL, cell_of, cell_option, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -48,4 +48,4 @@ def _timeline(notebook: Notebook, args: Any) -> None:
     print(f"Wrote {args.file}: open it in chrome://tracing or https://ui.perfetto.dev.")
 
 
-COMMANDS = (Command(_parser(), _timeline),)
+COMMANDS = (Command(_parser(), _timeline, option_values=OF_CELL),)

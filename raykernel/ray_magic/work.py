@@ -10,6 +10,7 @@ from raykernel.cells import Cell
 from raykernel.magic_options import parser
 
 from .command import NO_SESSION, Command
+from .showing import OF_CELL
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
@@ -104,4 +105,7 @@ def _name(cell: Cell) -> str:
     return f"In[{cell.number}]" if cell.number else "this cell"
 
 
-COMMANDS = (Command(_background_parser(), _background), Command(_cancel_parser(), _cancel))
+COMMANDS = (
+    Command(_background_parser(), _background, option_values=OF_CELL),
+    Command(_cancel_parser(), _cancel, option_values=OF_CELL),
+)

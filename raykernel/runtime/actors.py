@@ -44,6 +44,21 @@ _DEAD_KEPT = 1000
 _TURN = 64  # calls of one caller sent before the next caller's turn
 
 
+def _starts_at_once(actor: Actor, worker: Worker, task: Task) -> bool:
+    """Whether a call may be sent as far as its time limit goes: its time begins then, so that it
+    must not stand in the worker's line. One without a limit may always."""
+    extra = task.spec.extra
+    if extra is None or not extra.timeout:
+        return True
+    group, options = extra.concurrency_group, actor.options
+    busy = sum(_group(other) == group for other in worker.inflight.values())
+    return busy < options.concurrency_groups.get(group, options.max_concurrency)
+
+
+def _group(task: Task) -> str:
+    return task.spec.extra.concurrency_group if task.spec.extra is not None else ""
+
+
 class ActorTable:
     """Called by the scheduler only."""
 
@@ -104,7 +119,9 @@ class ActorTable:
         worker = actor.worker
         if not (task.missing or actor.lines or actor.state is not ActorState.ALIVE):
             assert worker is not None
-            if len(worker.inflight) < actor.window:  # nobody is before it: no need to queue
+            if len(worker.inflight) < actor.window and (
+                task.spec.extra is None or _starts_at_once(actor, worker, task)
+            ):  # nobody is before it: no need to queue
                 task.move(TaskEvent.ARGS_READY)
                 self._core.dispatcher.send(worker, task)
                 return
@@ -144,6 +161,8 @@ class ActorTable:
                 while line and turn and len(worker.inflight) < window:
                     task = line[0]
                     if task.state is TaskState.WAITING:
+                        break
+                    if task.spec.extra is not None and not _starts_at_once(actor, worker, task):
                         break
                     line.popleft()
                     if task.state is not TaskState.READY:  # cancelled meanwhile

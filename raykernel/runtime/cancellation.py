@@ -3,7 +3,8 @@ of the scheduler.
 
 What does not run yet fails at once. A running task is asked: its worker interrupts it, and tells
 how it ended. Whether it heeds that is its own affair; one with a deadline (`kill_at`) loses its
-worker when that has passed.
+worker when that has passed. An actor is not ended for a call that takes too long: whoever waits for
+the call is told, and the actor goes on with it for as long as it likes.
 
 A signal that comes between a process's last look for signals and the system call it then blocks in
 does nothing until that returns. So a worker that doesn't answer is signalled again, a few times;
@@ -20,7 +21,7 @@ from . import messages as m
 from .departure import PATIENCE
 from .dispatch import POKE
 from .instructions import Send, SignalWorker
-from .records import Client, Task, TaskState, cancelled
+from .records import Client, Task, TaskState, Worker, cancelled
 from .wire import encode_one
 
 if TYPE_CHECKING:
@@ -132,9 +133,22 @@ class Cancellation:
             elif not task.cancelled:  # it has run for as long as it may
                 task.timed_out = True
                 self.cancel(task, force=False, recursive=True, patience=PATIENCE)
+                if task.spec.kind == m.CALL:
+                    task.kill_at = now + (0.0 if _on_thread(task.worker) else PATIENCE)
+            elif task.spec.kind == m.CALL:
+                core.endings.fail(task, cancelled(task))
+                self.told.pop(task.spec.id, None)
             elif task.worker.first is task:
                 del core.deadlines[task.spec.id]
                 self.told.pop(task.spec.id, None)
                 core.peers.kill(task.worker)
             else:  # another task's turn, which is not to blame
                 task.kill_at = now + PATIENCE
+
+
+def _on_thread(worker: Worker) -> bool:
+    """Whether an actor's calls run on threads, which can't be interrupted."""
+    options = worker.actor.options if worker.actor is not None else None
+    if options is None or options.is_async:
+        return False
+    return options.max_concurrency > 1 or bool(options.concurrency_groups)

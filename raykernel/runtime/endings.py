@@ -64,9 +64,10 @@ class Endings:
             self.abandon(worker, message.values)
             record = cancelled(task)
             if worker.actor is not None and worker.actor.options.is_async:  # as if it was struck
-                text = f"ray.exceptions.TaskCancelledError: {record.message}"
+                kind = "GetTimeoutError" if task.timed_out else "TaskCancelledError"
+                text = f"ray.exceptions.{kind}: {record.message}"
                 record = msgspec.structs.replace(record, text=text, pid=worker.pid)
-            self._end(task, TaskEvent.CANCELLED, self._spread(task, record), worker)
+            self._end(task, self._stopped(task, record), self._spread(task, record), worker)
         elif status == "ok":
             values = message.values
             if task.spec.returns == m.STREAMING:  # a retry may have made fewer than there are
@@ -79,10 +80,7 @@ class Endings:
             if message.values:  # it says where that struck
                 told = msgspec.msgpack.decode(message.values[0].data, type=m.ErrorRecord)
                 record = _interrupted(record, told)
-            event = TaskEvent.CANCELLED
-            if task.timed_out:
-                event, task.error = TaskEvent.FAILED, record.message
-            self._end(task, event, self._spread(task, record), worker)
+            self._end(task, self._stopped(task, record), self._spread(task, record), worker)
             if task.spec.kind == m.CREATION:  # it interrupted itself
                 core.actors.creation_failed(core.actors.actors[task.spec.actor], record)
         elif status == "exit" and worker.actor is not None:
@@ -100,6 +98,14 @@ class Endings:
             if task.spec.kind == m.CREATION:
                 record = msgspec.msgpack.decode(value.data, type=m.ErrorRecord)
                 core.actors.creation_failed(core.actors.actors[task.spec.actor], record)
+
+    @staticmethod
+    def _stopped(task: Task, record: m.ErrorRecord) -> TaskEvent:
+        """How a task is said to have ended that was asked to end."""
+        if not task.timed_out:
+            return TaskEvent.CANCELLED
+        task.error = record.message
+        return TaskEvent.FAILED
 
     def _overruled(self, task: Task, status: str) -> bool:
         """Whether an actor's call that was to end is held to be cancelled, whatever it made of

@@ -90,6 +90,7 @@ def interrupted(running: Running, error: BaseException) -> m.ErrorRecord:
         actor=spec.actor,
         actor_repr=_actor_repr(spec, error),
         cell=spec.cell,
+        trace=traces.make(running, error),
     )
 
 

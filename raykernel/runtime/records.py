@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from msgspec import structs
 
-from .messages import ActorOptions, ErrorRecord, TaskSpec, Value
+from .messages import CALL, ActorOptions, ErrorRecord, TaskSpec, Value
 from .resources import Pool
 
 
@@ -129,7 +129,8 @@ def cancelled(task: Task) -> ErrorRecord:
 
 def time_is_up(spec: TaskSpec) -> str:
     seconds = spec.extra.timeout if spec.extra is not None else 0
-    return f"the task {spec.name} ran longer than its time limit of {seconds:g} s and was cancelled"
+    what = f"the {'call' if spec.kind == CALL else 'task'} {spec.name}"
+    return f"{what} ran longer than its time limit of {seconds:g} s and was cancelled"
 
 
 class Object:

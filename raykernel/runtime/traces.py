@@ -8,6 +8,7 @@ trace of the task it came from.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import linecache
 import os
@@ -31,6 +32,10 @@ _CHAIN = 8
 _AROUND = 3  # lines of source before and after
 _TEXT = 4000
 _ARGUMENTS = 200
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
+
+#: Types of arguments that mean nothing to the user.
+unsaid: set[type] = set()
 
 
 class Frame(msgspec.Struct, array_like=True):
@@ -133,13 +138,33 @@ def _raised(error: BaseException, link: str) -> Raised:
     tb = error.__traceback__
     if isinstance(cause, BaseException):
         error = cause
-    try:
-        text = str(error)[:_TEXT]
-    except Exception:
-        text = "(its text can't be made)"
     notes = [str(note) for note in getattr(error, "__notes__", ()) or ()]
     made = [_frame(*pair) for pair in frames(tb)]
-    return Raised(type(error).__name__, text, made, link, notes)
+    return Raised(type(error).__name__, _text(error)[:_TEXT], made, link, notes)
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says; of a syntax error also where, of a group what is in it."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text can't be made)"
+    if isinstance(error, SyntaxError) and error.text:
+        _, *source, _ = traceback.format_exception_only(type(error), error)
+        text += "\n" + "".join(source).rstrip()
+    elif isinstance(error, _GROUP):
+        lines = [f"{number}. {_in_group(one)}" for number, one in enumerate(error.exceptions, 1)]
+        text += "".join(f"\n  {line}" for line in "\n".join(lines).splitlines())
+    return text
+
+
+def _in_group(error: BaseException) -> str:
+    where = [
+        f' (File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name})'
+        for frame, line in frames(error.__traceback__)[-1:]
+    ]
+    first, *more = _text(error).splitlines() or [""]
+    return "\n".join([f"{type(error).__name__}: {first}{''.join(where)}", *more])
 
 
 def _frame(frame: FrameType, line: int) -> Frame:
@@ -161,6 +186,8 @@ def arguments(running: Running) -> str:
     names = _parameters(running)
     parts = []
     for i, value in enumerate(args):
+        if type(value) in unsaid:
+            continue
         name = f"{names[i]}=" if i < len(names) else ""
         parts.append(name + short_repr(value))
     parts += [f"{name}={short_repr(value)}" for name, value in kwargs.items()]

@@ -109,6 +109,34 @@ except ray.exceptions.GetTimeoutError as error:
     assert "the task endless ran longer than its time limit of 0.3 s" in k.text(cell)
 
 
+def test_a_time_limit_ends_a_call_and_the_actor_lives(k: Kernel) -> None:
+    k.run(
+        """%%remote --timeout 0.3
+import asyncio, time
+class Plain:
+    def endless(self):
+        while True: time.sleep(0.01)
+    def fine(self): return 1
+class Async:
+    async def endless(self): await asyncio.sleep(60)
+    async def fine(self): return 2
+"""
+    )
+    cell = k.run(
+        """for actor in (Plain.remote(), Async.remote(), Plain.options(max_concurrency=2).remote()):
+    try:
+        ray.get(actor.endless.remote(), timeout=30)
+    except ray.exceptions.GetTimeoutError as error:
+        print(str(error).splitlines()[-1])
+    print(ray.get(actor.fine.remote(), timeout=30))
+    del actor"""
+    )
+    said = k.text(cell).splitlines()
+    late = "endless ran longer than its time limit of 0.3 s and was cancelled"
+    assert all(late in line for line in said[::2])
+    assert said[1::2] == ["1", "2", "1"]
+
+
 # -- %%task ----------------------------------------------------------------------------------------
 
 #: Leaves a mark and waits for the other's: both must run at the same time.
@@ -231,6 +259,11 @@ def seen(p): return isinstance(p, Point), p.moved()"""
     )
     run = "p = ray.get(made.remote(1)); ray.get([inner.remote(1), outer.remote(1), seen.remote(p)])"
     assert k.value(k.run(run)) == "[2, 2, (True, 2)]"
+    cell = k.run(  # also within a cell
+        "scale = 2\n@ray.remote\ndef scaled(x): return x * scale\nfirst = scaled.remote(1)\n"
+        "scale = 3\n[ray.get(first), *ray.get([scaled.remote(1) for _ in range(3)])]"
+    )
+    assert k.value(cell) == "[2, 3, 3, 3]"
     k.run("old = p\ndef helper(x): return x + 100")
     assert k.value(k.run(run)) == "[101, 101, (True, 101)]"
     assert k.value(k.run("isinstance(p, Point), p.moved(), old.moved()")) == "(True, 101, 101)"

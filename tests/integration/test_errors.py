@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -130,6 +131,57 @@ def test_many_that_fail_alike_are_one_traceback_and_a_count(k: Kernel) -> None:
     )
     assert text.count("In the task") == 1
     assert "20 of the 21 tasks have failed so far: 20 of mean (ZeroDivisionError)" in text
+
+
+SHAPES = """# %% shapes
+import json, sys, time
+
+def refuse(thing):
+    raise TypeError("no")
+
+def down(n):
+    return 1 / n if n == 0 else down(n - 1)
+
+def strange(how):
+    if how == "library":
+        json.dumps(object(), default=refuse)
+    if how == "recursion":
+        down(25)
+    if how == "syntax":
+        exec("a = = 1")
+    if how == "group":
+        raise ExceptionGroup("many", [ValueError("one"), KeyError("two")])
+    while True:
+        time.sleep(0.1)
+
+strange = ray.remote(strange)
+"""
+
+
+def test_a_traceback_is_short_and_the_users_whatever_failed(k: Kernel) -> None:
+    k.run(SHAPES)
+
+    def shown(how: str) -> str:
+        text = failing(k, f"ray.get(strange.options(timeout=0.3).remote({how!r}))")
+        assert f"In the task strange(how={how!r})" in text
+        assert len(text.splitlines()) < 40
+        assert "raykernel/" not in text
+        assert "IPython/" not in text
+        return text
+
+    text = shown("library")
+    assert "json.dumps(object(), default=refuse)" in text
+    assert "skipping hidden" in text  # what json did in between
+    assert '----> 5     raise TypeError("no")' in text
+    assert shown("recursion").count("in down()") < 5
+    assert "SyntaxError: invalid syntax (<string>, line 1)\n    a = = 1\n        ^" in shown(
+        "syntax"
+    )
+    if sys.version_info >= (3, 11):
+        assert "  1. ValueError: one\n  2. KeyError: 'two'" in shown("group")
+    text = shown("endless")
+    assert "GetTimeoutError: The task strange ran longer than its time limit of 0.3 s" in text
+    assert "time.sleep(0.1)" in text
 
 
 def test_debug_opens_the_remote_frame(k: Kernel) -> None:

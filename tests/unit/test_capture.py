@@ -179,8 +179,11 @@ def f(): return helper(), items, late
     )
     watch = redefinition.Watch(names["f"])
     assert not watch.changed()
+    assert not watch.moved()
     cells(cell)
+    assert watch.moved() or not changes
     assert watch.changed() is changes
+    assert watch.moved() is changes  # what is the same all the same is not looked at again
 
 
 def test_a_watch_keeps_nothing_alive(cells: Any) -> None:

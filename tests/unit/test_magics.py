@@ -297,6 +297,29 @@ def test_commands_and_options_complete(shell: InteractiveShell) -> None:
     assert "start" not in shell.complete("", "%ray nonsense ")[1]
 
 
+def test_values_of_options_complete(
+    shell: InteractiveShell, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raykernel.ray_magic.session.list_sessions", list)
+
+    def offered(line: str) -> list[str]:
+        return list(shell.complete("", line)[1])
+
+    api.init()
+    assert api.current is not None
+    run(shell, "pass")
+    cell = shell._raykernel_notebook.cells.numbered(1)  # type: ignore[attr-defined]
+    api.current.put_task(TaskInfo("1", "load", state=RUNNING, cell=cell.id))
+    api.current.answers["actors"] = [{"name": "", "class_name": "Counter"}]
+    assert offered("%ray logs --task ") == ["load"]
+    assert offered("%ray logs --actor ") == ["Counter"]
+    for command in ("logs", "cancel", "background", "graph", "timeline"):
+        assert offered(f"%ray {command} --cell ") == ["1"]
+    assert {"auto", "local"} <= set(offered("%ray start --address "))
+    assert "--grep" in offered("%ray logs --task load ")
+    assert "--task" not in offered("%ray logs --grep ")
+
+
 def test_loading_twice_is_loading_once(shell: InteractiveShell, api: FakeApi) -> None:
     magics.load_ipython_extension(shell)
     assert len(api.callbacks) == 1

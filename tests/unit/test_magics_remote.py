@@ -105,7 +105,7 @@ def test_options_reach_the_decorator(shell: InteractiveShell) -> None:
         "%%remote --timeout 2 --max-restarts 1 --lifetime detached\ndef f(): ...\nclass A: ...",
     )
     assert names["f"].how == {"timeout": 2.0}
-    assert names["A"].how == {"max_restarts": 1, "lifetime": "detached"}
+    assert names["A"].how == {"timeout": 2.0, "max_restarts": 1, "lifetime": "detached"}
 
 
 def test_what_is_remote_already_stays_as_it_is(shell: InteractiveShell) -> None:
@@ -270,7 +270,7 @@ def test_a_syntax_error_is_shown_where_it_is(
         ("%%remote -n lots\ndef f(): ...\n", "invalid number value: 'lots'"),
         ("%%remote -n -1\ndef f(): ...\n", "invalid number value: '-1'"),
         ("%%remote --timeout 0\ndef f(): ...\n", "invalid seconds value: '0'"),
-        ("%%remote --timeout 3\nclass A: ...\n", "--timeout is for a function"),
+        ("%%remote --max-retries 3\nclass A: ...\n", "--max-retries is for a function"),
         ("%%remote --max-restarts 3\ndef f(): ...\n", "--max-restarts is for a class"),
         ("%%remote --get-if-exists\nclass A: ...\n", "--get-if-exists needs a --name"),
         ("%%remote --cpus 1\ndef f(): ...\n", "unrecognized arguments: --cpus 1"),

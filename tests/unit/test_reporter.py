@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raykernel.cells import Cell
+from raykernel.own_cells import OwnCells
 from raykernel.reporter import Reporter
 from raykernel.runtime.engines.fake import FakeEngine
 from raykernel.runtime.events import FINISHED, RUNNING, BarInfo, EventBatch, LogLine, TaskInfo
@@ -68,7 +70,7 @@ class Display:
 
 
 class Play:
-    def __init__(self, delay: float | None = 0.5) -> None:
+    def __init__(self, delay: float | None = 0.5, own: OwnCells | None = None) -> None:
         self.time = 0.0
         self.engine = FakeEngine()
         self.cells: Any = Cells()
@@ -81,6 +83,7 @@ class Play:
             delay,
             clock=lambda: self.time,
             release=self.released.append,
+            own=own,
         )
         self.reporter.listen()
 
@@ -284,6 +287,14 @@ def test_work_of_another_notebook_that_uses_the_session_is_not_shown(play: Play)
     play.tasks(RUNNING, "t", cell="other notebook's")
     play.engine.write(LogLine("other notebook's", "1", "f", "7", "stdout", "x\n"))
     assert play.at(0.6) == []
+
+
+def test_work_of_this_notebooks_cells_from_before_a_restart_is_shown(tmp_path: Path) -> None:
+    OwnCells(tmp_path).note("before")
+    play = Play(own=OwnCells(tmp_path))
+    for cell in ("before", "other notebook's"):
+        play.engine.write(LogLine(cell, "1", "f", "7", "stdout", "x\n"))
+    assert play.at(0.6) == [("before", "stdout", "(f pid=7) x\n")]
 
 
 def test_output_of_code_outside_cells_goes_to_the_current_one(play: Play) -> None:

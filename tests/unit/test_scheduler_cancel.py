@@ -324,6 +324,38 @@ def test_a_task_in_time_is_left_alone():
     assert session.scheduler.next_tick() is None
 
 
+def test_a_call_that_runs_longer_than_it_may_is_over_for_its_caller_and_the_actor_lives():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    creation = session.live_actor(worker)
+    limit = m.TaskExtra(timeout=5.0)
+    call, next_call = (session.call(creation, extra=limit) for _ in range(2))
+    out = session.driver(call, next_call)
+    assert runs(out, worker) == [call]  # the other's time begins when this one is over
+    assert session.tick(4.9) == []
+    assert asked_to_end(worker, call) == session.tick(0.2)
+    out = session.tick(PATIENCE)
+    (error,) = errors(out, session.driver)
+    assert (error.kind, error.task) == ("timeout", call.id)
+    assert error.message == "the call A.m ran longer than its time limit of 5 s and was cancelled"
+    assert runs(out, worker) == [next_call]
+    assert (worker.id, signal.SIGKILL) not in signals(out)
+    worker(done(call), done(next_call))  # it was only late
+    assert session.tick(60.0) == []
+
+
+def test_what_runs_on_an_actors_thread_is_not_waited_for():
+    session = Session(workers=1)
+    (worker,) = session.workers
+    creation = session.live_actor(worker, max_concurrency=2, out_of_order=True)
+    calls = [session.call(creation, extra=m.TaskExtra(timeout=5.0)) for _ in range(3)]
+    assert runs(session.driver(*calls), worker) == calls[:2]
+    session.tick(5.1)
+    out = session.tick(0.0)
+    assert [error.kind for error in errors(out, session.driver)] == ["timeout"] * 2
+    assert runs(out, worker) == calls[2:]
+
+
 def test_an_interrupted_cell_takes_what_it_waits_for_along_but_not_the_background():
     session = Session(workers=3, cpus=3)
     tasks = [session.spec(cell=cell) for cell in ("waits", "earlier", "other", "back")]

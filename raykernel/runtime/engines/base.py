@@ -27,6 +27,7 @@ class Engine(Protocol):
     name: str  # "local" | "ray" | "fake"
     session: str  # the session's name
     owner: bool  # whether the session is this driver's to end
+    folder: str  # the session's, "" if it has none on this machine
     came_back: bool  # whether this driver found it again, after the driver before it had ended
     lasting: bool  # whether it outlives this driver
     ended: bool  # whether `shutdown` ended it, and not only the connection

@@ -21,6 +21,7 @@ class FakeEngine:
 
     name = "fake"
     came_back = False
+    folder = ""
 
     def __init__(self, session: str = "fake") -> None:
         self.session = session
