@@ -221,7 +221,7 @@ class Endings:
             task.retries -= 1
         task.move(TaskEvent.RETRIED)
         task.worker = None
-        self._feed.note(task)
+        self._feed.moved(task)
 
     def requeue(self, task: Task) -> None:
         """A task came back, unstarted or for another try: it is first in its queue, unless

@@ -3,21 +3,31 @@
 Live tasks are looked up where they are; ended ones stay in a bounded ring. While somebody
 watches, the tasks that changed since the last batch are collected; while nobody does, a change
 costs one comparison.
+
+What a brief watcher is told of a task:
+
+    submitted ---> fresh --- a batch's time later ---> told, and again with each change
+                     `------ finished before ---> counted ---> a number, with others of its function
+
+A fresh task is counted the moment it ends, while the processor has it at hand: to go through
+thousands of them once more for each batch costs more than all the rest.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from .events import ACTOR, CALL, TASK, EventBatch, Finished, TaskInfo
-from .messages import Events
+from .messages import Events, TaskSpec
 from .records import LIVE_STATES, Task, TaskState
 
 KEPT = 10_000
 INTERVAL = 0.1
+BUSY_INTERVAL = 0.2  # when many quick tasks come: whoever looks reads totals then
 FEW = 320  # quick tasks in a batch that a watcher with a sample is told of one by one
 SAMPLE = 40  # of them, where they are more
+ALIKE = 8  # of one function's in a sample
 _KINDS = (TASK, ACTOR, CALL)
 
 
@@ -30,24 +40,71 @@ class Feed:
         self.watchers: set[bytes] = set()
         self.brief: set[bytes] = set()  # of the watchers
         self.sampled: set[bytes] = set()  # of the brief ones
+        self._whole = False  # some are not brief
         self.ended: deque[Task] = deque(maxlen=kept)
-        # What happened since the last batch, a task maybe more than once: appending is all that
-        # is done at the time, as tens of thousands may come and go between two batches.
-        self._begun: list[Task] = []
-        self._over: list[Task] = []
-        self._told: set[bytes] = set()  # tasks that brief watchers believe to be live
+        # What happened since the last batch. For those who are told of each task, one maybe more
+        # than once, the newest last:
+        self._all: list[Task] = []
+        # and for brief watchers:
+        self._fresh: dict[bytes, Task] = {}  # live tasks of which they were not told
+        self._told: set[bytes] = set()  # tasks that they believe to be live
+        self._moved: list[Task] = []  # told, or failed: to be told one by one
+        self._counted: dict[tuple[str, str, int], int] = {}
+        self._count = 0  # of quick tasks like `_like`, which are not in `_counted` yet
+        self._like: TaskSpec | None = None
+        self._quick: list[Task] = []  # the first few of them, for samples
         self._clock = clock
         self._last = 0.0
+        self._interval = INTERVAL
 
-    def note(self, task: Task) -> None:
-        """A task was submitted or began."""
-        if self.watchers:
-            self._begun.append(task)
+    # -- what happens, for as long as there are watchers ----------------------------------------
+
+    def submitted(self, task: Task) -> None:
+        if self.brief:
+            self._fresh[task.spec.id] = task
+        if self._whole:
+            self._all.append(task)
+
+    def moved(self, task: Task) -> None:
+        """It has its arguments, is on its way to a worker, or came back."""
+        if self._told and task.spec.id in self._told:
+            self._moved.append(task)
+        if self._whole:
+            self._all.append(task)
 
     def end(self, task: Task) -> None:
         self.ended.append(task)
-        if self.watchers:
-            self._over.append(task)
+        if not self.watchers:
+            return
+        if self._whole:
+            self._all.append(task)
+        if self.brief:
+            spec = task.spec
+            if self._fresh.pop(spec.id, None) is None or task.state is not TaskState.FINISHED:
+                self._moved.append(task)
+                return
+            if task.again:  # it was told of, or counted, when it ended first
+                return
+            like = self._like
+            if (
+                like is None
+                or spec.name != like.name
+                or spec.cell != like.cell
+                or spec.kind != like.kind
+            ):
+                self._sum_up()
+                self._like = spec
+            self._count += 1
+            if self.sampled and len(self._quick) <= FEW:
+                self._quick.append(task)
+
+    def _sum_up(self) -> None:
+        if self._like is not None and self._count:
+            key = self._like.cell, self._like.name, self._like.kind
+            self._counted[key] = self._counted.get(key, 0) + self._count
+        self._count, self._like = 0, None
+
+    # -- who watches ----------------------------------------------------------------------------
 
     def watch(
         self, client: bytes, live: Iterable[Task], brief: bool = False, sample: bool = False
@@ -63,6 +120,7 @@ class Feed:
             self._told.update(t.spec.id for t in tasks)
         else:
             self.brief.discard(client)
+        self._tidy()
         out.append((client, Events(EventBatch([info(t) for t in tasks], self._clock()))))
         return out
 
@@ -70,85 +128,93 @@ class Feed:
         self.watchers.discard(client)
         self.brief.discard(client)
         self.sampled.discard(client)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Let go of what nobody is to be told any more."""
         if not self.brief:
+            self._fresh.clear()
             self._told.clear()
-        if not self.watchers:
-            self._begun.clear()
-            self._over.clear()
+            self._moved.clear()
+            self._sum_up()
+            self._counted.clear()
+            self._interval = INTERVAL
+        if not self.sampled:
+            self._quick.clear()
+        self._whole = len(self.brief) < len(self.watchers)
+        if not self._whole:
+            self._all.clear()
+
+    # -- batches --------------------------------------------------------------------------------
 
     def due(self, now: float) -> list[tuple[bytes, Events]]:
         """The next batch for each watcher, if there is something in it and it is time."""
-        if not (self._begun or self._over) or now - self._last < INTERVAL:
+        if not self._changed() or now - self._last < self._interval:
             return []
-        return self._batches(now)
+        return self._batches(now, INTERVAL)
+
+    def next_due(self, now: float) -> float | None:
+        return max(0.0, self._last + self._interval - now) if self._changed() else None
 
     def flush(self) -> list[tuple[bytes, Events]]:
         """The same, now: so that what is asked for next is not older than what was told."""
-        changed = self._begun or self._over
-        return self._batches(self._clock(), all_of_it=True) if changed else []
+        return self._batches(self._clock(), 0.0) if self._changed() else []
 
-    def _batches(self, now: float, all_of_it: bool = False) -> list[tuple[bytes, Events]]:
+    def _changed(self) -> bool:
+        return bool(self._fresh or self._count or self._all or self._moved or self._counted)
+
+    def _batches(self, now: float, patience: float) -> list[tuple[bytes, Events]]:
+        """A fresh task younger than `patience` is left to the next batch: it may be over then."""
         self._last = now
-        begun, over = self._begun, self._over
-        self._begun, self._over = [], []
         out = []
-        if len(self.brief) < len(self.watchers):
-            tasks = {t.spec.id: t for t in (*over, *begun)}.values()
+        if self._all:
+            tasks = {t.spec.id: t for t in self._all}.values()
+            self._all = []
             whole = Events(EventBatch([info(t) for t in tasks], now))
             out += [(client, whole) for client in self.watchers if client not in self.brief]
         if self.brief:
-            infos, quick = self._in_brief(begun, over, now, 0.0 if all_of_it else INTERVAL)
-            plain = self.brief - self.sampled
-            if plain and (infos or quick):
-                brief = Events(EventBatch(infos, now, finished=_numbers(quick)))
-                out += [(client, brief) for client in plain]
-            if self.sampled and (infos or quick):
-                some, others = _sample(quick)
-                told = [*infos, *(info(t) for t in some)]
-                sampled = Events(EventBatch(told, now, finished=_numbers(others)))
-                out += [(client, sampled) for client in self.sampled]
+            infos = self._one_by_one(now, patience)
+            self._sum_up()
+            counted, self._counted = self._counted, {}
+            quick, self._quick = self._quick, []
+            self._interval = BUSY_INTERVAL if sum(counted.values()) > FEW else INTERVAL
+            if infos or counted:
+                brief = Events(EventBatch(infos, now, finished=_numbers(counted)))
+                out += [(client, brief) for client in self.brief - self.sampled]
+                if self.sampled:
+                    some = _sample(quick, counted)
+                    told = [*infos, *(info(t) for t in some)]
+                    sampled = Events(EventBatch(told, now, finished=_numbers(counted)))
+                    out += [(client, sampled) for client in self.sampled]
         return out
 
-    def _in_brief(
-        self, begun: list[Task], over: list[Task], now: float, patience: float
-    ) -> tuple[list[TaskInfo], list[Task]]:
-        """What is told one by one, and the quick tasks. A live task younger than `patience` is
-        left to the next batch: it may be over then."""
-        told, finished = self._told, TaskState.FINISHED
-        if len(set(map(id, over))) < len(over):  # some were made again, and ended again
-            over = list({t.spec.id: t for t in over}.values())
-        quick = [t for t in over if t.state is finished]
-        if told and quick:
-            quick = [t for t in quick if t.spec.id not in told]
-        infos = []
-        if len(quick) < len(over):
-            ended = [t for t in over if t.state not in LIVE_STATES]
-            infos = [info(t) for t in ended if t.state is not finished or t.spec.id in told]
-            told.difference_update([t.spec.id for t in ended])
-        live = [t for t in begun if t.state in LIVE_STATES]
-        for task in {t.spec.id: t for t in live}.values():
-            if now - task.submitted < patience and task.spec.id not in told:
-                self._begun.append(task)
-                continue
-            told.add(task.spec.id)
-            infos.append(info(task))
-        return infos, quick
-
-    def next_due(self, now: float) -> float | None:
-        return max(0.0, self._last + INTERVAL - now) if self._begun or self._over else None
+    def _one_by_one(self, now: float, patience: float) -> list[TaskInfo]:
+        told, moved = self._told, {t.spec.id: t for t in self._moved}
+        self._moved = []
+        for task in list(self._fresh.values()):
+            if now - task.submitted >= patience:
+                moved[task.spec.id] = self._fresh.pop(task.spec.id)
+        for key, task in moved.items():
+            (told.add if task.state in LIVE_STATES else told.discard)(key)
+        return [info(t) for t in moved.values()]
 
 
-def _numbers(tasks: list[Task]) -> list[Finished]:
-    specs = [task.spec for task in tasks]
-    counts = Counter([(spec.cell, spec.name, spec.kind) for spec in specs])
-    return [Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counts.items()]
+def _numbers(counted: dict[tuple[str, str, int], int]) -> list[Finished]:
+    return [Finished(cell, name, _KINDS[kind], n) for (cell, name, kind), n in counted.items() if n]
 
 
-def _sample(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
-    """Those to tell of one by one, and the others."""
-    if len(tasks) <= FEW:
-        return tasks, []
-    return tasks[:SAMPLE], tasks[SAMPLE:]
+def _sample(quick: list[Task], counted: dict[tuple[str, str, int], int]) -> list[Task]:
+    """Those to tell of one by one, which are taken off the numbers."""
+    all_of_them = sum(counted.values()) <= FEW
+    alike = dict.fromkeys(counted, FEW if all_of_them else ALIKE)
+    some: list[Task] = []
+    for task in quick:
+        key = task.spec.cell, task.spec.name, task.spec.kind
+        if alike.get(key, 0) and (all_of_them or len(some) < SAMPLE):
+            alike[key] -= 1
+            counted[key] -= 1
+            some.append(task)
+    return some
 
 
 def info(task: Task) -> TaskInfo:

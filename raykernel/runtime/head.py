@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import resource
 import signal
@@ -111,8 +112,12 @@ class Head:
     def run(self) -> None:
         scheduler, connections = self.scheduler, self._connections
         wait, listener = self._poller.wait, self._listener.fileno()
+        now = time.time()
+        due = math.inf  # the soonest that a turn since the last tick asked for
         while not self._stopped:
             timeout = scheduler.next_tick()
+            if timeout is not None and now + timeout < due:
+                due = now + timeout
             for fd, mask in wait(timeout):
                 connection = connections.get(fd)
                 if connection is None:  # closed in this very turn, or somebody new
@@ -125,7 +130,10 @@ class Head:
                 elif mask & READ:
                     self._read(connection)
             if timeout is not None:
-                self._do(scheduler.tick(time.time()))
+                now = time.time()
+                if now >= due:
+                    due = math.inf
+                    self._do(scheduler.tick(now))
                 self._describe()
             self._flush()
         self._close()

@@ -156,6 +156,8 @@ class Peers:
             task.move(TaskEvent.RETURNED)
             task.worker = None
             task.attempt -= 1
+            if core.feed.watchers:
+                core.feed.moved(task)
             core.endings.requeue(task)
         if len(worker.inflight) < 2:
             core.dispatcher.pipelined.pop(worker, None)

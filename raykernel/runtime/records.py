@@ -86,7 +86,7 @@ class Task:
         self.kill_at = 0.0  # when its time is up, or a request to end turns into a kill; 0: never
         self.children: set[bytes] | None = None  # live tasks it submitted
         self.sent: tuple[int, ...] = ()  # blocks pinned for its worker with its arguments
-        self.again = False  # it ended once, and makes a lost result again
+        self.again = False  # it ended once, and runs again for a lost result or actor
         self.large = False  # items of its stream lie outside the head
         self.produced = 0  # items of a stream
         self.consumed = 0  # of them taken, as far as the consumer said

@@ -61,6 +61,8 @@ from .store import ObjectTable, file_of
 from .streams import Streams
 from .submission import Submission
 
+_SOON = 0.02  # seconds; with a tick due by then anyway, nobody asks the feed in each turn
+
 
 class Scheduler:
     """See the head comment. Its parts append to `out`; each turn's end empties it."""
@@ -205,16 +207,19 @@ class Scheduler:
     def next_tick(self) -> float | None:
         """Seconds until `tick` should be called, None if only an event can change anything."""
         soonest = self.dispatcher.next_due()
+        if self.feed.watchers and (soonest is None or soonest > _SOON):
+            told = self.feed.next_due(self.clock())
+            if told is not None and (soonest is None or told < soonest):
+                soonest = told
         if (
-            self.feed.watchers
-            or self.deadlines
+            self.deadlines
             or self.cancellation.told
             or self.life.idle_since
             or self.room.waiting
             or self.submission.unclaimed
         ):
             now = self.clock()
-            times = [soonest, self.feed.next_due(now), self.life.left_to_live(now)]
+            times = [soonest, self.life.left_to_live(now)]
             times += [self.room.next_due(now), self.submission.next_sweep(now)]
             times.append(self.cancellation.next_due(now))
             soonest = min((t for t in times if t is not None), default=None)

@@ -83,7 +83,7 @@ class Submission:
                     parent.children = set()
                 parent.children.add(spec.id)
         if self._feed.watchers:
-            self._feed.note(task)
+            self._feed.submitted(task)
         if failed is not None:
             self._core.failing.append((task, self._inherited(task, failed)))
         elif spec.kind == m.CALL:
@@ -116,6 +116,8 @@ class Submission:
         task.missing -= 1
         if task.missing == 0 and task.state is TaskState.WAITING:
             task.ready = self._clock()
+            if self._feed.watchers:
+                self._feed.moved(task)
             if task.spec.kind == m.CALL:
                 self._core.actors.arguments_ready(task)
             else:
@@ -231,11 +233,14 @@ class Submission:
             task.kill_at = self._clock() + extra.timeout
             self._core.deadlines[task.spec.id] = task
         if self._feed.watchers:
-            self._feed.note(task)
+            self._feed.moved(task)
 
     def revive(self, task: Task) -> None:
         """Run an actor's creation again."""
         task.state = TaskState.READY
         task.ended = 0.0
         task.worker = None
+        task.again = True
         self._tasks[task.spec.id] = task
+        if self._feed.watchers:
+            self._feed.submitted(task)
