@@ -6,7 +6,7 @@ import msgspec
 
 from raykernel.runtime import messages as m
 from raykernel.runtime.events import EventBatch, Finished
-from raykernel.runtime.feed import ALIKE, BUSY_INTERVAL, FEW, INTERVAL, KEPT
+from raykernel.runtime.feed import ALIKE, FEW, INTERVAL, KEPT
 
 from .kit import Process, Session, done, raised, ref, result, runs, sent, signals
 
