@@ -87,16 +87,22 @@ _NOT_OFFERED = {
     "workflow": "Ray has dropped it too: submit tasks that take each other's refs",
     "internal": "Ray keeps it to itself",
     "_private": "Ray keeps it to itself",
+    **dict.fromkeys(
+        ("SCRIPT_MODE", "WORKER_MODE"),
+        "in a driver raykernel.get_runtime_context().get_task_id() is None",
+    ),
     "worker": "ask raykernel.get_runtime_context()",
     "state": "ask raykernel.util.state",
     "LoggingConfig": "tasks' output goes through Python's own logging",
 }
+#: Modules that are imported when they are used.
+_LAZY = frozenset({"cloudpickle", "experimental", "remote_function", "types", "util"})
 
 
 def __getattr__(name: str) -> Any:
     if name == "as_completed":
         return importlib.import_module("raykernel.util").as_completed
-    if name in ("cloudpickle", "experimental", "util"):  # imported when they are used
+    if name in _LAZY:
         return importlib.import_module(f"raykernel.{name}")
     hint = _NOT_OFFERED.get(name)
     raise AttributeError(

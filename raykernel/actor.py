@@ -125,6 +125,7 @@ class ActorClass:
             self._signature.check(args, kwargs)
         elif args or kwargs:
             raise TypeError(f"{name}() takes no arguments")
+        self._check_calls(options)
         retries = options.get("max_task_retries") or 0
         pending = options.get("max_pending_calls") or -1
         cap = options.get("_actor_generator_backpressure_num_objects") or 0
@@ -158,6 +159,22 @@ class ActorClass:
                 client.query("unclaim_name", actor=actor_id)
             raise
         return ActorHandle(actor_id, meta, ObjectRef(handle_id(actor_id), client), client)
+
+    def _check_calls(self, options: dict[str, Any]) -> None:
+        """Raises what Ray raises where methods and options contradict each other."""
+        groups = options.get("concurrency_groups") or {}
+        for info in self._methods.values():
+            group = info.options.get("concurrency_group")
+            if group is not None and group not in groups:
+                raise AssertionError(
+                    f"The info {self._cls.__name__}.{method.name} is of the concurrency group "
+                    f"{group!r}, which the actor doesn't have: it has {sorted(groups)}"
+                )
+        if options.get("allow_out_of_order_execution") is False and self._is_async:
+            raise ValueError(
+                f"{self._cls.__name__} has async methods, whose calls run at once: "
+                "allow_out_of_order_execution=False is for actors without"
+            )
 
     def _submit(
         self, engine: Any, actor_id: bytes, args: tuple[Any, ...], kwargs: dict[str, Any],

@@ -2,7 +2,8 @@
 
 Handles can be passed to tasks and stored. Each refers to the actor's handle object (runtime/ids.py)
 as an ObjectRef does to its object, and the actor lives as long as somebody does; handles from
-`get_actor` don't count. Calls from one process run in the order they were made.
+`get_actor`, and their copies wherever they get to, don't count. Calls from one process run in the
+order they were made.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ class ActorHandle:
         info = self._meta.methods.get(name)
         if info is None:
             raise AttributeError(
-                f"'{self._meta.class_name}' actor has no method '{name}'. Attributes of an actor "
-                "can't be read from outside: add a method that returns them."
+                f"'ActorHandle' object has no attribute '{name}': the actor's class "
+                f"{self._meta.class_name} has no such method. Attributes of an actor can't be read "
+                "from outside: add a method that returns them."
             )
         return ActorMethod(self, info)
 
@@ -85,8 +87,14 @@ class ActorHandle:
         return actor_html(self)
 
     def __reduce__(self) -> Any:
+        if self._ref is None:  # what is made of a handle that doesn't count doesn't either
+            return _load_weak, (self._id, self._meta)
         note_ref(handle_id(self._id))
         return _load_handle, (self._id, self._meta)
+
+
+def _load_weak(actor_id: bytes, meta: Meta) -> ActorHandle:
+    return ActorHandle(actor_id, meta, None, context.engine.client)
 
 
 def _load_handle(actor_id: bytes, meta: Meta) -> ActorHandle:
@@ -157,7 +165,7 @@ class ActorMethod:
         limit = handle._meta.max_pending
         nameless = False
         if limit > 0:
-            _make_room(client, handle, limit)
+            _make_room(client, handle, name, limit)
             nameless = returns == 0
             returns = returns or 1  # it is by a result that its end is heard of
         packed = pack(client, name, args, kwargs)
@@ -232,13 +240,13 @@ def _capped(extra: m.TaskExtra | None, cap: int) -> m.TaskExtra:
 _open_calls: dict[bytes, dict[bytes, ObjectRef[Any]]] = {}
 
 
-def _make_room(client: Connection, handle: ActorHandle, limit: int) -> None:
+def _make_room(client: Connection, handle: ActorHandle, name: str, limit: int) -> None:
     """Raises PendingCallsLimitExceeded if `limit` calls of this process are not over."""
     if len(_open_calls.get(handle._id, ())) >= limit:
         client.query("actor_state", actor=handle._id)  # answers on their way arrive before this one
         if len(_open_calls.get(handle._id, ())) >= limit:
             raise PendingCallsLimitExceeded(
-                f"The task {handle._meta.class_name} could not be submitted because more than "
+                f"The task {name} could not be submitted to {handle!r} because more than "
                 f"{limit} tasks are queued on the actor. This limit can be adjusted with the "
                 "`max_pending_calls` actor option."
             )

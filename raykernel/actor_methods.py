@@ -18,13 +18,22 @@ def method(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], Callabl
     """Options for one method of an actor class: `@ray.method(num_returns=2)`.
 
     Takes num_returns, concurrency_group, max_task_retries, retry_exceptions; and timeout, the
-    seconds that a call may run.
+    seconds that a call may run. Raises AssertionError for others, as Ray does; TypeError,
+    ValueError for wrong values.
     """
-    if args or not options:
-        raise ValueError(
-            "The @ray.method decorator must be applied with keyword arguments, such as "
-            "'@ray.method(num_returns=2)'."
+    if len(args) == 1 and callable(args[0]) and not options:  # `@ray.method` alone
+        return method()(args[0])
+    if args:
+        raise AssertionError(
+            "The @ray.method decorator must be applied using no arguments or keyword arguments, "
+            "such as '@ray.method(num_returns=2)'."
         )
+    for name in options:
+        if name not in opts.METHOD_OPTIONS:
+            raise AssertionError(
+                f"Unexpected keyword argument to @ray.method: '{name}'. The supported keyword "
+                f"arguments are {sorted(n for n in opts.METHOD_OPTIONS if n[0] != '_')}"
+            )
     opts.check(options, opts.METHOD_OPTIONS, "methods")
 
     def annotate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,12 +13,12 @@ def remote(*args: Any, **options: Any) -> Any:
     """Make a function a remote function, a class an actor class.
 
     `@ray.remote` or `@ray.remote(num_cpus=2, ...)`. Raises TypeError, ValueError for options that
-    are not known or not allowed.
+    are not known or not allowed; AssertionError, as Ray does, for anything else than options.
     """
     if len(args) == 1 and not options and callable(args[0]):
         return _make_remote(args[0], {})
     if args or not options:
-        raise TypeError(
+        raise AssertionError(
             "The @ray.remote decorator must be applied either with no arguments and no "
             "parentheses, for example '@ray.remote', or it must be applied using some of the "
             "arguments 'num_returns', 'num_cpus', ..., for example '@ray.remote(num_returns=2)'."

@@ -23,8 +23,8 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
         ref = ref._end
     if not isinstance(ref, ObjectRef):
         raise TypeError(
-            f"ray.cancel() only supported for object refs, got: {type(ref)}. To end an actor use "
-            "ray.kill()."
+            "ray.cancel() only supported for object refs. For actors, try ray.kill(). Got: "
+            f"{type(ref)}."
         )
     ref = counted(client, ref)
     if force:

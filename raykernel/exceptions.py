@@ -120,8 +120,53 @@ class ObjectFreedError(ObjectLostError):
     """The object was freed on purpose."""
 
 
+class ObjectFetchTimedOutError(ObjectLostError):
+    """The object could not be fetched in time. Not raised on one machine."""
+
+
+class ObjectReconstructionFailedError(ObjectLostError):
+    """The object is gone, and making it again failed."""
+
+
+class NodeDiedError(RayError):
+    """The machine died. Not raised on one machine."""
+
+
+class LocalRayletDiedError(RayError):
+    """The session's head is gone; here that is a RaySystemError."""
+
+
+class RpcError(RayError):
+    """Processes could not speak with each other; here that is a RaySystemError."""
+
+    def __init__(self, message: str = "", rpc_code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.rpc_code = rpc_code
+
+
+class AuthenticationError(RayError):
+    """The session doesn't let this process in."""
+
+
 class ObjectRefStreamEndOfStreamError(RayError):
     """The stream has no more items."""
+
+
+class StreamingGeneratorReplayInconsistentError(RayError):
+    """A retried generator made fewer items than before."""
+
+
+class OufOfBandObjectRefSerializationException(RayError):  # Ray's name
+    """A ref was pickled by hand where that is forbidden; here it is allowed."""
+
+
+class UserCodeException(RayError):
+    """What the user's code raised, of another language; here there is only Python."""
+
+
+class PlasmaObjectNotAvailable(RayError):  # Ray's name
+    """The object was not in the object store in time."""
 
 
 class UnserializableException(RayError):
@@ -163,6 +208,10 @@ class AsyncioActorExit(RayError):
 
 class ActorAlreadyExistsError(ValueError, RayError):
     """There is an actor of that name already."""
+
+
+class ActorHandleNotFoundError(ValueError, RayError):
+    """The handle is another session's."""
 
 
 class ActorClassInheritanceException(TypeError):  # Ray's name

@@ -148,6 +148,15 @@ class ObjectRefGenerator:
     def throw(self, *error: Any) -> Any:
         raise NotImplementedError("a task's generator takes no exceptions: `ray.cancel` it")
 
+    async def asend(self, value: Any) -> Any:
+        self.send(value)
+
+    async def athrow(self, *error: Any) -> Any:
+        self.throw(*error)
+
+    async def aclose(self) -> None:
+        self.close()
+
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None and end._client is not None and not self._over:

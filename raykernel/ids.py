@@ -15,6 +15,8 @@ class BaseID:
     _SIZE = 28
 
     def __init__(self, value: bytes) -> None:
+        if len(value) != self._SIZE:
+            raise ValueError(f"ID string needs to have length {self._SIZE}, got {len(value)}")
         self._id = value
 
     @classmethod
@@ -71,8 +73,8 @@ class JobID(BaseID):
 
 
 def current_job() -> JobID:
-    """The job that this process works for; empty without a session."""
-    return JobID(bytes.fromhex(context.engine.job) if context.engine is not None else b"")
+    """The job that this process works for; nil without a session."""
+    return JobID.from_hex(context.engine.job) if context.engine is not None else JobID.nil()
 
 
 class ActorID(BaseID):
@@ -97,9 +99,18 @@ class TaskID(BaseID):
     def job_id(self) -> JobID:
         return current_job()
 
+    def actor_id(self) -> ActorID:
+        """The actor that the task makes or calls; nil for others, and for what is forgotten."""
+        engine = context.engine
+        found = engine.query("tasks", cell="") if engine is not None else ()
+        actor = next((one.actor for one in found if one.id == self.hex()), "")
+        return ActorID(bytes.fromhex(actor)) if actor else ActorID.nil()
+
 
 class WorkerID(BaseID):
     """A process's id in its session."""
+
+    _SIZE = 16
 
 
 __all__ = [

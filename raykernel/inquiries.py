@@ -34,7 +34,9 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     Raises ValueError if there is none of that name in the namespace (default: the session's).
     """
     current = connected()
-    if not isinstance(name, str) or not name.strip():
+    if name and not isinstance(name, str):
+        raise TypeError(f"an actor's name is a string, not {type(name)}")
+    if not name or not name.strip():
         raise ValueError("Please supply a non-empty value to get_actor")
     if namespace is not None:
         opts._namespace("namespace", namespace)

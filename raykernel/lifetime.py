@@ -47,6 +47,7 @@ class RayContext(Mapping[str, Any]):
             "session_dir": engine.folder,
             "address": f"unix:{engine.folder}/head.sock",
             "node_ip_address": "127.0.0.1",
+            "gcs_address": f"unix:{engine.folder}/head.sock",  # of one machine it is the same
             "session_name": engine.session,
             "webui_url": "",
         }
@@ -208,7 +209,7 @@ def _total(
     if num_gpus:
         total["GPU"] = num_gpus
     total["memory"] = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.7)
-    total["node:127.0.0.1"] = 1.0
+    total["node:127.0.0.1"] = total["node:__internal_head__"] = 1.0
     return total
 
 

@@ -113,13 +113,6 @@ def _lifetime(name: str, value: Any) -> None:
         )
 
 
-def _text(name: str, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be None or a string, got: '{type(value)}'.")
-
-
 def _seconds(name: str, value: Any) -> None:
     _of_type(int, float)(name, value)
     if value is not None and not 0 < value < float("inf"):
@@ -127,13 +120,13 @@ def _seconds(name: str, value: Any) -> None:
 
 
 def _name(name: str, value: Any) -> None:
-    _text(name, value)
+    _of_type(str)(name, value)
     if value == "":
         raise ValueError("Actor name cannot be an empty string.")
 
 
 def _namespace(name: str, value: Any) -> None:
-    _text(name, value)
+    _of_type(str)(name, value)
     if value == "":
         raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
 

@@ -146,6 +146,10 @@ class RemoteFunction:
             client.drop_ref(packed.args_ref)
         return refs
 
+    def __getattr__(self, name: str) -> Any:
+        hint = " (submit tasks that take each other's refs)" if name == "bind" else ""
+        raise AttributeError(f"'RemoteFunction' object has no attribute {name!r}{hint}")
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_signature": None}
 

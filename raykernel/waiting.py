@@ -37,15 +37,16 @@ def wait(
     client: Connection = connected().client
     if isinstance(ray_waitables, (ObjectRef, ObjectRefGenerator)):
         raise TypeError(
-            "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got a single one"
+            "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got a single "
+            f"ray.ObjectRef or ray.ObjectRefGenerator {ray_waitables!r}"
         )
     if not isinstance(ray_waitables, list):
         raise TypeError(
-            "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got "
+            "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got "
             f"{type(ray_waitables)}"
         )
     if timeout is not None and timeout < 0:
-        raise ValueError("The 'timeout' argument must be nonnegative.")
+        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an integer, not {num_returns!r}")
     refs = list(ray_waitables)
@@ -124,7 +125,7 @@ def _waitable_ids(client: Connection, refs: list[Any]) -> list[bytes] | None:
             counted(client, ref)
         elif not isinstance(ref, ObjectRefGenerator):
             raise TypeError(
-                "wait() expected a list of ray.ObjectRef or ObjectRefGenerator, got list "
+                "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got list "
                 f"containing {type(ref)}"
             )
     return None if refs else []

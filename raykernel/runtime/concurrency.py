@@ -176,7 +176,8 @@ class Async(Concurrent):
                     raise asyncio.CancelledError
                 if spec.kind == m.CREATION:
                     self.worker.thread = threading.get_ident()
-                    self.worker.born(spec, self._call(running, values))
+                    made = self._call(running, values)
+                    self.worker.born(spec, await made if inspect.iscoroutine(made) else made)
                     value = None
                 else:
                     value = self._call(running, values)

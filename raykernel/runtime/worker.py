@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
@@ -206,6 +207,8 @@ class Worker(Listener):
         what = "The remote function"
         if spec.kind == m.CREATION:
             what = f"The actor with name {spec.name}"
+            cls = self.functions.get(spec.function, what)
+            return partial(_construct, cls) if inspect.iscoroutinefunction(cls.__init__) else cls
         return self.functions.get(spec.function, what)
 
     def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
@@ -270,6 +273,13 @@ class Worker(Listener):
         atexit._run_exitfuncs()
         self.outbox.send()
         self.client.flush()
+
+
+async def _construct(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """An instance of a class whose `__init__` is a coroutine function."""
+    instance = cls.__new__(cls, *args, **kwargs)
+    await instance.__init__(*args, **kwargs)
+    return instance
 
 
 def actor_method(instance: Any, name: str) -> Any:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from raykernel.util.actor_pool import ActorPool
     from raykernel.util.bars import tqdm, trange
     from raykernel.util.check_serialize import inspect_serializability
+    from raykernel.util.debug import (
+        disable_log_once_globally,
+        enable_periodic_logging,
+        log_once,
+    )
     from raykernel.util.executor import RayExecutor
     from raykernel.util.exporting import export
     from raykernel.util.helpers import as_completed, map_unordered
@@ -39,6 +44,8 @@ _HOMES = {
     "RayExecutor": "executor",
     "as_completed": "helpers",
     "deregister_serializer": "serialization",
+    "disable_log_once_globally": "debug",
+    "enable_periodic_logging": "debug",
     "forget_object": "named_objects",
     "get_node_ip_address": "node",
     "export": "exporting",
@@ -46,6 +53,7 @@ _HOMES = {
     "list_named_objects": "named_objects",
     "list_named_actors": "named_actors",
     "list_tasks": "state",
+    "log_once": "debug",
     "map_unordered": "helpers",
     "plot_timeline": "plots",
     "register_serializer": "serialization",
@@ -54,7 +62,16 @@ _HOMES = {
 }
 _MODULES = frozenset(
     {
-        *("actor_group", "actor_pool", "dask", "iter", "joblib", "metrics", "multiprocessing"),
+        *(
+            "actor_group",
+            "actor_pool",
+            "dask",
+            "debug",
+            "iter",
+            "joblib",
+            "metrics",
+            "multiprocessing",
+        ),
         *("queue", "scheduling_strategies", "state"),
     }
 )
@@ -65,6 +82,8 @@ __all__ = [
     "RayExecutor",
     "as_completed",
     "deregister_serializer",
+    "disable_log_once_globally",
+    "enable_periodic_logging",
     "export",
     "forget_object",
     "get_current_placement_group",
@@ -74,6 +93,7 @@ __all__ = [
     "list_named_actors",
     "list_named_objects",
     "list_tasks",
+    "log_once",
     "map_unordered",
     "placement_group",
     "placement_group_table",

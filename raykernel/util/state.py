@@ -7,16 +7,24 @@ type TASK_CANCELLED. Times are milliseconds since the epoch, None for what hasn'
 
 from __future__ import annotations
 
-import dataclasses
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from raykernel import api
 from raykernel.runtime import context, events
-
-#: (key, "=" or "!=", value), compared as text without regard to case.
-Filter = tuple[str, str, Any]
+from raykernel.util.state_rows import (
+    ActorState,
+    Filter,
+    NodeState,
+    ObjectState,
+    PlacementGroupState,
+    RayStateApiException,
+    TaskState,
+    WorkerState,
+    select,
+)
 
 LIMIT = 100
 _TASK_STATES = {
@@ -35,104 +43,6 @@ _TASK_TYPES = {
 _ACTOR_STATES = {"PENDING": "PENDING_CREATION"}
 
 
-class RayStateApiException(Exception):
-    """The question makes no sense: an unknown key or predicate."""
-
-
-class _Row:
-    """Fields as attributes and as items."""
-
-    def __getitem__(self, key: str) -> Any:
-        try:
-            return getattr(self, key)
-        except AttributeError:
-            raise KeyError(key) from None
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return getattr(self, key, default)
-
-    def asdict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]  # every heir is a dataclass
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskState(_Row):
-    """`error_type` is None also where the engine doesn't say what kind of failure it was. `cell` is
-    the id of the notebook's cell that caused the task, also through other tasks."""
-
-    task_id: str
-    name: str
-    state: str
-    type: str
-    func_or_class_name: str
-    job_id: str
-    node_id: str
-    actor_id: str | None
-    parent_task_id: str | None
-    worker_pid: int | None
-    error_type: str | None
-    error_message: str | None
-    creation_time_ms: int | None
-    start_time_ms: int | None
-    end_time_ms: int | None
-    cell: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class ActorState(_Row):
-    actor_id: str
-    class_name: str
-    state: str
-    name: str
-    ray_namespace: str
-    job_id: str
-    node_id: str
-    pid: int
-    num_restarts: int
-    num_pending_calls: int
-    death_cause: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectState(_Row):
-    """`object_size` is in bytes; `where` is "memory" (shared), "disk", "inline" (in the head) or
-    "pending". `holders` are dicts with role, pid, name, references and pins of who holds it."""
-
-    object_id: str
-    object_size: int
-    task_status: str
-    in_shared_memory: bool
-    reference_count: int
-    pins: int
-    where: str
-    holders: list[dict[str, Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class WorkerState(_Row):
-    worker_id: str
-    is_alive: bool
-    worker_type: str
-    state: str
-    pid: int
-    node_id: str
-    actor_id: str | None
-    num_tasks: int
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeState(_Row):
-    node_id: str
-    node_ip: str
-    node_name: str
-    is_head_node: bool
-    state: str
-    resources_total: dict[str, float]
-
-
-Row = TypeVar("Row", bound=_Row)
-
-
 def list_tasks(
     *,
     filters: Sequence[Filter] | None = None,
@@ -147,7 +57,7 @@ def list_tasks(
     """
     of_cell = "" if cell is None else _cell_id(cell)
     named = [_by_cell_id(given) for given in filters or ()]
-    return _select(TaskState, _tasks(of_cell), named, limit, others)
+    return select(TaskState, _tasks(of_cell), named, limit, others)
 
 
 def _by_cell_id(given: Filter) -> Filter:
@@ -196,7 +106,7 @@ def list_actors(
         )
         for one in engine.query("actors")
     ]
-    return _select(ActorState, rows, filters, limit, others)
+    return select(ActorState, rows, filters, limit, others)
 
 
 def list_objects(
@@ -218,7 +128,7 @@ def list_objects(
         )
         for one in engine.query("objects")
     ]
-    return _select(ObjectState, rows, filters, limit, others)
+    return select(ObjectState, rows, filters, limit, others)
 
 
 def list_workers(
@@ -239,7 +149,7 @@ def list_workers(
         )
         for one in engine.query("workers")
     ]
-    return _select(WorkerState, rows, filters, limit, others)
+    return select(WorkerState, rows, filters, limit, others)
 
 
 def list_nodes(
@@ -257,7 +167,24 @@ def list_nodes(
         )
         for one in api.nodes()
     ]
-    return _select(NodeState, rows, filters, limit, others)
+    return select(NodeState, rows, filters, limit, others)
+
+
+def list_placement_groups(
+    *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
+) -> list[PlacementGroupState]:
+    """Placement groups, removed ones as long as the head remembers them."""
+    rows = [
+        PlacementGroupState(
+            placement_group_id=one["placement_group_id"],
+            name=one["name"],
+            state=one["state"],
+            strategy=one["strategy"],
+            bundles=list(one["bundles"]),
+        )
+        for one in api.auto_init().query("groups")
+    ]
+    return select(PlacementGroupState, rows, filters, limit, others)
 
 
 def get_task(id: Any, **others: Any) -> TaskState | None:
@@ -269,6 +196,38 @@ def get_task(id: Any, **others: Any) -> TaskState | None:
 def get_actor(id: str, **others: Any) -> ActorState | None:
     """The actor of a hex id; None if there is none, or it is forgotten."""
     return next(iter(list_actors(filters=[("actor_id", "=", id)])), None)
+
+
+def get_objects(id: str, **others: Any) -> list[ObjectState]:
+    """The object of a hex id; empty if nothing refers to it."""
+    return list_objects(filters=[("object_id", "=", id)])
+
+
+def get_worker(id: str, **others: Any) -> WorkerState | None:
+    """The worker process of a hex id; None if it doesn't run."""
+    return next(iter(list_workers(filters=[("worker_id", "=", id)])), None)
+
+
+def get_node(id: str, **others: Any) -> NodeState | None:
+    """The machine of a hex id; None if it isn't this one."""
+    return next(iter(list_nodes(filters=[("node_id", "=", id)])), None)
+
+
+def get_placement_group(id: str, **others: Any) -> PlacementGroupState | None:
+    """The placement group of a hex id; None if there is none, or it is forgotten."""
+    return next(iter(list_placement_groups(filters=[("placement_group_id", "=", id)])), None)
+
+
+def summarize_actors(**others: Any) -> dict[str, Any]:
+    """How many actors of each class are in each state, as Ray nests it."""
+    rows = list_actors(limit=sys.maxsize)
+    summary: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        group = summary.setdefault(
+            row.class_name, {"class_name": row.class_name, "state_counts": Counter()}
+        )
+        group["state_counts"][row.state] += 1
+    return {"cluster": {"summary": summary, "total_actors": len(rows), "summary_by": "class"}}
 
 
 def summarize_tasks(**others: Any) -> dict[str, Any]:
@@ -331,36 +290,19 @@ def _job(engine: Any) -> str:
     return job.hex() if isinstance(job, bytes) else str(job)
 
 
-def _select(
-    kind: type[Row],
-    rows: Iterable[Row],
-    filters: Sequence[Filter] | None,
-    limit: int,
-    others: dict[str, Any],
-) -> list[Row]:
-    unknown = set(others) - {"address", "timeout", "detail", "raise_on_missing_output"}
-    if unknown:
-        raise TypeError(f"unexpected keyword argument(s): {', '.join(sorted(unknown))}")
-    keys = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # every heir is a dataclass
-    for given in filters or ():
-        if len(given) != 3 or given[1] not in ("=", "!="):
-            raise RayStateApiException(
-                f'the filter {given!r} must be (key, "=" or "!=", value), and values are compared '
-                "as text"
-            )
-        if given[0] not in keys:
-            raise RayStateApiException(f"can't filter by {given[0]!r}: there are {', '.join(keys)}")
-    kept = [row for row in rows if all(_fits(row, given) for given in filters or ())]
-    return kept[:limit]
-
-
-def _fits(row: _Row, given: Filter) -> bool:
-    key, predicate, value = given
-    return (str(row[key]).lower() == str(value).lower()) == (predicate == "=")
-
-
 __all__ = [
-    *("ActorState", "NodeState", "ObjectState", "RayStateApiException", "TaskState", "WorkerState"),
-    *("get_actor", "get_task", "list_actors", "list_nodes", "list_objects", "list_tasks"),
-    *("list_workers", "summarize_tasks"),
+    *("ActorState", "NodeState", "ObjectState", "PlacementGroupState", "RayStateApiException"),
+    *("TaskState", "WorkerState", "get_actor", "get_node", "get_objects", "get_placement_group"),
+    *("get_task", "get_worker", "list_actors", "list_nodes", "list_objects"),
+    *("list_placement_groups", "list_tasks", "list_workers", "summarize_actors"),
+    "summarize_tasks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith(("list_", "get_", "summarize_")):
+        raise AttributeError(
+            f"raykernel.util.state has no {name!r}: on one machine there are "
+            f"{', '.join(n for n in __all__ if n.islower())}"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

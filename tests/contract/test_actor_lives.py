@@ -357,6 +357,22 @@ def test_handles_from_get_actor_are_weak(ray: ModuleType) -> None:
         ray.get(weak.pid.remote())
 
 
+def test_what_is_made_of_a_weak_handle_is_weak_too(ray: ModuleType) -> None:
+    @ray.remote
+    class Holder:
+        def hold(self, box: list[Any]) -> Any:
+            self.handle = box[0]
+            return ray.get(self.handle.pid.remote())
+
+    strong = make_pid(ray).options(name="weakly-passed").remote()
+    weak, holder = ray.get_actor("weakly-passed"), Holder.remote()
+    pid = ray.get(holder.hold.remote([weak]))
+    assert alive(pid)
+    del strong
+    gc.collect()
+    wait_until(lambda: not alive(pid))
+
+
 def test_a_detached_actor_needs_no_handle(ray: ModuleType) -> None:
     cls = make_pid(ray)
 

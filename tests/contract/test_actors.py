@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 import time
@@ -476,3 +477,33 @@ def test_a_blocked_actor_keeps_its_cpu(ray: ModuleType) -> None:
     assert ray.available_resources()["CPU"] == before - 1
     ray.get(gate.open.remote())
     ray.get(ref)
+
+
+def test_a_constructor_may_be_a_coroutine(ray: ModuleType) -> None:
+    @ray.remote
+    class Late:
+        async def __init__(self, x: int) -> None:  # type: ignore[misc]  # Ray allows it
+            await asyncio.sleep(0)
+            if x < 0:
+                raise ValueError("below zero")
+            self.x = x
+
+        def value(self) -> int:
+            return self.x
+
+    assert ray.get(Late.remote(3).value.remote()) == 3
+    with pytest.raises(ray.exceptions.ActorDiedError, match="below zero"):
+        ray.get(Late.remote(-1).value.remote())
+
+
+def test_a_task_id_knows_its_actor(ray: ModuleType) -> None:
+    @ray.remote
+    class Me:
+        def ids(self) -> tuple[str, str]:
+            here = ray.get_runtime_context()
+            return here.get_task_id(), here.get_actor_id()
+
+    task, actor = ray.get(Me.remote().ids.remote())
+    assert ray.TaskID.from_hex(task).actor_id().hex() == actor
+    with pytest.raises(ValueError, match="length 16"):
+        ray.ActorID(b"short")

@@ -6,6 +6,8 @@ import threading
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from tests.contract.signals import make_gate
 
 
@@ -124,3 +126,24 @@ def test_a_full_async_group_does_not_hold_up_the_others(ray: ModuleType) -> None
     ray.get([actor.compute.remote(), actor.default.remote()])
     ray.get(gate.open.remote())
     assert ray.get(blocked) == ["open"] * 3
+
+
+def test_a_methods_unknown_group_is_told_when_the_actor_is_made(ray: ModuleType) -> None:
+    @ray.remote(concurrency_groups={"io": 1})
+    class Grouped:
+        @ray.method(concurrency_group="nowhere")
+        def ping(self) -> None:
+            pass
+
+    with pytest.raises(AssertionError):
+        Grouped.remote()
+
+
+def test_async_actors_cannot_be_held_to_an_order(ray: ModuleType) -> None:
+    @ray.remote(allow_out_of_order_execution=False)
+    class Async:
+        async def ping(self) -> None:
+            pass
+
+    with pytest.raises(ValueError, match="async"):
+        Async.remote()

@@ -169,3 +169,23 @@ def test_what_follows_the_last_yield_runs(ray: ModuleType) -> None:
 
     assert ray.get(two.remote(tail)) == [1, 2]
     wait_until(lambda: ray.get(tail.value.remote()) == 1)
+
+
+def test_a_tasks_generator_takes_nothing_from_its_caller(ray: ModuleType) -> None:
+    @ray.remote
+    def once() -> Any:
+        yield 1
+
+    async def ask(generator: Any) -> None:
+        with pytest.raises(NotImplementedError):
+            await generator.asend(2)
+        with pytest.raises(NotImplementedError):
+            await generator.athrow(ValueError())
+
+    generator = once.remote()
+    asyncio.run(ask(generator))
+    with pytest.raises(NotImplementedError):
+        generator.send(2)
+    with pytest.raises(NotImplementedError):
+        generator.throw(ValueError())
+    assert [ray.get(ref) for ref in generator] == [1]

@@ -48,6 +48,20 @@ ATTRIBUTES = [
     "runtime_env.RuntimeEnv",
     "runtime_context.RuntimeContext",
     "exceptions.RayError",
+    "exceptions.NodeDiedError",
+    "exceptions.LocalRayletDiedError",
+    "exceptions.ObjectReconstructionFailedError",
+    "exceptions.ObjectFetchTimedOutError",
+    "exceptions.ActorHandleNotFoundError",
+    "exceptions.StreamingGeneratorReplayInconsistentError",
+    "exceptions.RpcError",
+    "remote_function.RemoteFunction",
+    "types.ObjectRef",
+    "util.log_once",
+    "util.debug.log_once",
+    "util.state.list_placement_groups",
+    "util.state.get_objects",
+    "util.state.summarize_actors",
 ]
 
 
@@ -59,7 +73,7 @@ def test_the_name_is_there(engine: ModuleType, name: str) -> None:
 
 @pytest.mark.parametrize("path", ATTRIBUTES)
 def test_the_attribute_is_there(engine: ModuleType, path: str) -> None:
-    module, name = path.split(".")
+    module, _, name = path.rpartition(".")
     found = __import__(f"{engine.__name__}.{module}", fromlist=[name])
     assert getattr(found, name) is not None
 
@@ -74,6 +88,11 @@ def test_handles_and_classes_are_of_the_named_types(ray: ModuleType) -> None:
     class Actor:
         pass
 
+    @ray.remote
+    def function() -> None:
+        pass
+
+    assert isinstance(function, ray.remote_function.RemoteFunction)
     assert isinstance(Actor, ray.actor.ActorClass)
     assert isinstance(Actor.remote(), ray.actor.ActorHandle)
     assert isinstance(ray.put(1), ray.ObjectRef)
@@ -86,3 +105,7 @@ def test_the_timeline_lists_what_ran(ray: ModuleType) -> None:
 
     ray.get(named_for_the_timeline.remote())
     assert isinstance(ray.timeline(), list)
+
+
+def test_what_is_to_be_said_once_is_said_once(engine: ModuleType) -> None:
+    assert [engine.util.log_once("the contract's key") for _ in range(3)] == [True, False, False]

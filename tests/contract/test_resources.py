@@ -224,3 +224,12 @@ def test_assigned_resources_can_be_asked(ray: ModuleType) -> None:
         return ray.get_runtime_context().get_assigned_resources()
 
     assert ray.get(mine.remote()) == {"CPU": 0.5, "special": 1}
+
+
+def test_the_heads_node_can_be_asked_for(ray: ModuleType) -> None:
+    @ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})
+    def here() -> str:
+        return "here"
+
+    assert ray.cluster_resources()["node:__internal_head__"] == 1.0
+    assert ray.get(here.remote()) == "here"

@@ -138,3 +138,35 @@ def test_tasks_are_summed_up_by_function() -> None:
     group = cluster["summary"]["counted"]
     assert (group["type"], group["state_counts"]) == ("NORMAL_TASK", {"FINISHED": 4})
     assert cluster["total_tasks"] >= 4
+
+
+def test_placement_groups_are_listed_until_long_after() -> None:
+    group = ray.util.placement_group([{"CPU": 0.5}], name="listed")
+    assert group.wait(10)
+    row = state.get_placement_group(group.id.hex())
+    assert row is not None
+    assert (row.name, row.state, row.bundles) == ("listed", "CREATED", [{"CPU": 0.5}])
+    ray.util.remove_placement_group(group)
+    (row,) = state.list_placement_groups(filters=[("name", "=", "listed")])
+    assert row.state == "REMOVED"
+
+
+def test_single_rows_can_be_asked_for() -> None:
+    (node,) = state.list_nodes()
+    assert state.get_node(node.node_id) == node
+    ref = ray.put(1)
+    (row,) = state.get_objects(ref.hex())
+    assert row.object_id == ref.hex()
+    assert state.get_worker("00" * 16) is None
+
+
+def test_actors_are_summed_up_by_class() -> None:
+    keeper = Keeper.remote()
+    ray.get(keeper.pid.remote())
+    counts = state.summarize_actors()["cluster"]["summary"]["Keeper"]["state_counts"]
+    assert counts["ALIVE"] >= 1
+
+
+def test_what_a_cluster_has_is_refused_with_what_there_is() -> None:
+    with pytest.raises(AttributeError, match="list_tasks"):
+        state.list_cluster_events  # noqa: B018 - the access is the point
