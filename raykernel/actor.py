@@ -167,7 +167,7 @@ class ActorClass:
             group = info.options.get("concurrency_group")
             if group is not None and group not in groups:
                 raise AssertionError(
-                    f"The info {self._cls.__name__}.{method.name} is of the concurrency group "
+                    f"The method {self._cls.__name__}.{info.name} is of the concurrency group "
                     f"{group!r}, which the actor doesn't have: it has {sorted(groups)}"
                 )
         if options.get("allow_out_of_order_execution") is False and self._is_async:
