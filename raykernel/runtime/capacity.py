@@ -64,7 +64,7 @@ class Capacity:
         self.looked_at.add(spec.resources)
         if core.pool.could_ever_fit(resources.decode(spec.resources)):
             return
-        have = ", ".join(f"{resources.to_float(n):g} {k}" for k, n in core.pool.total.items())
+        have = resources.describe_node(core.pool.total)
         kind = "The actor" if spec.kind == m.CREATION else "The task"
         text = (
             f"{kind} {spec.name} asks for {resources.describe(spec.resources)}, which this "

@@ -117,7 +117,7 @@ class GroupTable:
                 "nodes, and this session has one"
             )
         elif not self._pool.could_ever_fit(group.needs):
-            have = resources.describe(resources.encode_units(self._pool.total))
+            have = resources.describe_node(self._pool.total)
             need = resources.describe(resources.encode_units(group.needs))
             why = f"a placement group of {need} can't fit on a node that has {have}"
         if why:

@@ -45,8 +45,16 @@ def decode(text: str) -> Amounts:
 
 def describe(text: str) -> str:
     """For a person: "2 CPU, 0.5 GPU"."""
-    amounts = decode(text)
-    return ", ".join(f"{to_float(n):g} {name}" for name, n in amounts.items()) or "no resources"
+    return _in_words(decode(text)) or "no resources"
+
+
+def describe_node(total: Mapping[str, int]) -> str:
+    """As `describe`, of all that a node has, but for the resources that stand for itself."""
+    return _in_words({name: n for name, n in total.items() if not name.startswith("node:")})
+
+
+def _in_words(amounts: Mapping[str, int]) -> str:
+    return ", ".join(f"{to_float(n):g} {name}" for name, n in amounts.items())
 
 
 class Pool:
