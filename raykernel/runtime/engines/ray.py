@@ -74,7 +74,7 @@ class RayEngine:
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.hooked_cell: str | None = ""
-        self.table = Table()
+        self.noted = Table()
         self.lock = threading.RLock()  # guards the table
         self.dead_actors: dict[str, str] = {}
         self.feed: Any = None
@@ -85,6 +85,11 @@ class RayEngine:
         self._warnings: list[str] = []
         self._background: set[str] = set()
         client.answer = lambda what, filters: ray_queries.answer(self, what, filters)
+
+    @property
+    def table(self) -> Table:
+        """To be asked for with the lock."""
+        return self.noted.settle()
 
     # -- what is told ----------------------------------------------------------------------------
 
@@ -226,8 +231,7 @@ class _Seen:
         if engine is not None:
             if isinstance(made, list):
                 made = made[0]
-            with engine.lock:
-                engine.table.submitted(spec, made, time.time())
+            engine.noted.note(spec, made, time.time())
 
     def killed(self, actor: bytes, for_good: bool) -> None:
         engine = self.engine

@@ -5,6 +5,9 @@
 Notes are collected for a moment and sent in one call that nobody waits for; while nothing runs
 nothing is sent. A worker that dies takes its last moment's notes along: the driver finds out what
 Ray can tell by itself. Encoded with msgspec, so that the feed actor needn't know what they say.
+
+What a driver submitted it knows: of its tasks that begin and end within one moment, as most calls
+of an actor do, only the times are told, in one note for all.
 """
 
 from __future__ import annotations
@@ -14,13 +17,23 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from raykernel.runtime import messages as m
 from raykernel.runtime.context import Running
-from raykernel.runtime.events import ACTOR, CALL, READY, RUNNING, TASK, BarInfo, LogLine, TaskInfo
+from raykernel.runtime.events import (
+    ACTOR,
+    CALL,
+    FINISHED,
+    READY,
+    RUNNING,
+    TASK,
+    BarInfo,
+    LogLine,
+    TaskInfo,
+)
 
 INTERVAL = 0.1
 #: Namespace of what raykernel itself keeps on a cluster.
@@ -72,7 +85,28 @@ class Died(Note, frozen=True, tag=6):
     record: bytes
 
 
-Notes = Submitted | Began | Ended | Said | Moved | Died
+class Row(NamedTuple):
+    """See `Ended`."""
+
+    task: bytes
+    attempt: int
+    started: float
+    ended: float
+    called: float
+    returned: float
+    made: int
+    taken: int
+
+
+class Ran(Note, frozen=True, tag=7):
+    """Tasks of the driver's own that began here and ended well."""
+
+    node: str
+    worker: str
+    rows: list[Row]
+
+
+Notes = Submitted | Began | Ended | Said | Moved | Died | Ran
 decode = msgspec.msgpack.Decoder(list[Notes]).decode
 encode = msgspec.msgpack.Encoder().encode
 
@@ -94,6 +128,8 @@ class Notebook:
         self._node = node
         self._pid = str(os.getpid())
         self._notes: list[Note] = []
+        self._begun: dict[bytes, tuple[Running, float]] = {}  # and not told of yet
+        self._rows: list[Row] = []
         self._text = 0
         self._lock = threading.Lock()  # guards sending
         self._wake = threading.Event()
@@ -101,6 +137,9 @@ class Notebook:
 
     def _add(self, note: Note) -> None:
         self._notes.append(note)
+        self._stir()
+
+    def _stir(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="raykernel-notes", daemon=True)
             self._thread.start()
@@ -116,13 +155,32 @@ class Notebook:
         pass
 
     def began(self, running: Running) -> None:
+        spec, now = running.spec, time.time()
+        if spec.parent or spec.kind == m.CREATION:
+            self._notes.append(self._beginning(running, now))
+        else:
+            self._begun[spec.id] = running, now
+        self._stir()
+
+    def _beginning(self, running: Running, now: float) -> Began:
         info = info_of(running.spec, RUNNING)
         info.worker = self._pid
-        info.started = time.time()
-        self._add(Began(info, self._node, running.attempt))
+        info.started = now
+        return Began(info, self._node, running.attempt)
 
-    def ended(self, task: bytes, state: str, **told: Any) -> None:
-        self._add(Ended(task.hex(), state, time.time(), **told))
+    def ended(
+        self, task: bytes, state: str, error: str = "", called: float = 0.0, returned: float = 0.0,
+        made: int = 0, taken: int = 0,
+    ) -> None:  # fmt: skip
+        now = time.time()
+        running, started = self._begun.pop(task, (None, 0.0))
+        if running is not None and state == FINISHED:
+            attempt = running.attempt
+            self._rows.append(Row(task, attempt, started, now, called, returned, made, taken))
+            return
+        if running is not None:
+            self._notes.append(self._beginning(running, started))
+        self._add(Ended(task.hex(), state, now, error, called, returned, made, taken))
 
     def said(self, line: LogLine) -> None:
         self._text += len(line.text)
@@ -141,7 +199,12 @@ class Notebook:
     def send(self) -> None:
         """Send what there is."""
         with self._lock:
+            begun, self._begun = self._begun, {}  # first: what ends from here on is a note
             notes, self._notes, self._text = self._notes, [], 0
+            rows, self._rows = self._rows, []
+            notes += [self._beginning(*one) for one in list(begun.values())]
+            if rows:
+                notes.append(Ran(self._node, self._pid, rows))
             if notes:
                 with contextlib.suppress(Exception):  # the driver may be gone, and its feed with it
                     self._send(encode(notes))

@@ -53,6 +53,8 @@ class Tee(io.TextIOBase):
 
     def end(self, running: Running | None) -> None:
         """The task is over, or wants its words out: what stands without a newline goes too."""
+        if running not in self._partial:  # as a rule
+            return
         with self._lock:
             rest = self._partial.pop(running, "")
         if rest:

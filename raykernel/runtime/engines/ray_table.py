@@ -13,11 +13,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from raykernel.runtime import messages as m
-from raykernel.runtime.engines.ray_notes import Began, Died, Ended, Moved, Said, Submitted, info_of
+from raykernel.runtime.engines.ray_notes import (
+    Began,
+    Died,
+    Ended,
+    Moved,
+    Ran,
+    Said,
+    Submitted,
+    info_of,
+)
 from raykernel.runtime.events import (
     ACTOR,
     CANCELLED,
     FAILED,
+    FINISHED,
     LIVE,
     READY,
     RUNNING,
@@ -47,8 +57,20 @@ class Table:
         self.workers: dict[tuple[str, str], dict[str, Any]] = {}  # by node and process
         self.obituaries: dict[bytes, bytes] = {}
         self._waits: dict[str, set[str]] = {}  # live task -> live tasks that need it
+        self._fresh: deque[tuple[m.TaskSpec, Any, float]] = deque()
 
     # -- this driver -----------------------------------------------------------------------------
+
+    def note(self, spec: m.TaskSpec, made: Any, now: float) -> None:
+        """A submission, to be looked at by `settle`: whoever submits has no time. Needs no lock."""
+        self._fresh.append((spec, made, now))
+
+    def settle(self) -> Table:
+        """Enter what was submitted. To be called before anything else is asked of the table."""
+        fresh = self._fresh
+        for _ in range(len(fresh)):
+            self.submitted(*fresh.popleft())
+        return self
 
     def submitted(self, spec: m.TaskSpec, made: Any, now: float) -> None:
         info = info_of(spec)
@@ -77,6 +99,8 @@ class Table:
             kind = type(note)
             if kind is Began:
                 self._began(note)
+            elif kind is Ran:
+                self._ran(note)
             elif kind is Ended:
                 self._ended(note)
             elif kind is Submitted:
@@ -111,6 +135,23 @@ class Table:
         worker["tasks"] += 1
         if told.actor:
             worker["actor_id"] = told.actor
+
+    def _ran(self, note: Ran) -> None:
+        worker = self.workers.get((note.node, note.worker))
+        if worker is None:
+            worker = self.workers[note.node, note.worker] = _worker(note.node, note.worker)
+        for row in note.rows:
+            task = row.task.hex()
+            info = self.live.get(task) or self.ended.get(task)
+            if info is None:
+                continue  # another driver's, that calls an actor of this one
+            info.started, info.worker = row.started, note.worker
+            info.ready = info.ready or info.submitted
+            info.called, info.returned = row.called, row.returned
+            info.made, info.taken = row.made, row.taken
+            if info.actor:
+                worker["actor_id"] = info.actor
+            self.end(task, FINISHED, row.ended)
 
     def _ended(self, note: Ended) -> None:
         info = self.live.get(note.task) or self.ended.get(note.task)

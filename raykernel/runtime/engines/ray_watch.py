@@ -159,11 +159,12 @@ class Watcher:
                 with engine.lock:
                     engine.table.node_died(node["NodeID"], now)
         with engine.lock:
-            silent = engine.table.silent(now, _SILENT)[:_AT_ONCE]
+            table = engine.table
+            silent = table.silent(now, _SILENT)[:_AT_ONCE]
             waiting = [
-                (task.id, engine.table.specs[task.id][0])
-                for task in engine.table.live.values()
-                if task.state == READY and task.id in engine.table.specs
+                (task.id, table.specs[task.id][0])
+                for task in table.live.values()
+                if task.state == READY and task.id in table.specs
                 and now - task.submitted > _UNPLACED
             ]  # fmt: skip
         self._find_ended(silent)

@@ -143,14 +143,14 @@ class Job:
         ray_output.end(self.running)
         context.enter(None)
         self.here.client.refs.shed(self.came)
-        told = {"called": outcome.called, "returned": outcome.ended, "taken": self.taken}
+        told = outcome.called, outcome.ended
         if outcome.status in ("ok", "exit", "stream"):
             made = sum(v.size or len(v.data) for v in outcome.values)
-            notes.ended(spec.id, FINISHED, made=made, **told)
+            notes.ended(spec.id, FINISHED, "", *told, made, self.taken)
         elif outcome.status == "cancelled":
-            notes.ended(spec.id, CANCELLED, error="cancelled", **told)
+            notes.ended(spec.id, CANCELLED, "cancelled", *told, 0, self.taken)
         else:
-            notes.ended(spec.id, FAILED, error=outcome.error, **told)
+            notes.ended(spec.id, FAILED, outcome.error, *told, 0, self.taken)
         if outcome.status == "stream":
             return None
         if outcome.status == "ok":

@@ -1,0 +1,13 @@
+"""The common subset of the API on both engines: generators."""
+
+from __future__ import annotations
+
+from tests.ray.common import engine, ray, tests_of, util  # noqa: F401 - fixtures
+
+globals().update(
+    tests_of(
+        "contract.test_generators",
+        "contract.test_generator_ends",
+        without={},
+    )
+)

@@ -1,0 +1,20 @@
+"""The common subset of the API on both engines: tasks."""
+
+from __future__ import annotations
+
+from tests.ray.common import engine, ray, tests_of, util  # noqa: F401 - fixtures
+
+globals().update(
+    tests_of(
+        "contract.test_tasks",
+        "contract.test_arguments",
+        "contract.test_get",
+        "contract.test_wait",
+        "contract.test_put",
+        "contract.test_serialization",
+        "contract.test_patterns",
+        "contract.test_patterns_of_objects",
+        "contract.test_borrowed",
+        without={},
+    )
+)

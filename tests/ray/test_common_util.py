@@ -1,0 +1,16 @@
+"""The common subset of the API on both engines: util."""
+
+from __future__ import annotations
+
+from tests.ray.common import engine, ray, tests_of, util  # noqa: F401 - fixtures
+
+globals().update(
+    tests_of(
+        "util.test_actor_pool",
+        "util.test_queue",
+        "util.test_helpers",
+        "util.test_actor_group",
+        "util.test_iter",
+        without={},
+    )
+)
