@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -239,6 +241,33 @@ def test_cancelled_work_is_told_as_such(ray: Any) -> None:
     with pytest.raises(ray.exceptions.TaskCancelledError):
         ray.get(ref, timeout=30)
     assert _until(lambda: engine.query("task", task=task)["state"] == "CANCELLED")
+
+
+def test_named_objects_outlive_their_driver(ray: Any, cluster: Any) -> None:
+    @ray.remote
+    def make() -> str:
+        return "made"
+
+    ray.put(np.arange(100_000), name="large")
+    ray.put(make.remote(), name="result")
+    assert sorted(ray.util.list_named_objects()) == ["large", "result"]
+    namespace = ray.get_runtime_context().namespace
+    assert ray.get(ray.get_object("result")) == "made"
+    program = f"""
+import raykernel as ray
+ray.init(address={cluster.address!r}, namespace={namespace!r})
+print(int(ray.get(ray.get_object("large")).sum()), ray.get(ray.get_object("result")))
+ray.put("from another driver", name="other")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert told.stdout == f"{sum(range(100_000))} made\n", told.stderr
+    assert ray.get(ray.get_object("other")) == "from another driver"
+    for name in ("large", "result", "other"):
+        ray.util.forget_object(name)
+    with pytest.raises(ValueError, match="no object named 'other'"):
+        ray.get_object("other")
 
 
 def test_what_ray_has_nothing_for_is_said(ray: Any) -> None:

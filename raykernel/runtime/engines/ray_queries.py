@@ -16,6 +16,7 @@ import msgspec
 from raykernel.runtime import context, resources
 from raykernel.runtime.connection import RequestFailed
 from raykernel.runtime.engines import ray_names
+from raykernel.runtime.engines.ray_keeper import NamedObjects
 from raykernel.runtime.engines.ray_refs import Entry
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.events import CALL, FINISHED, LIVE, TaskInfo
@@ -331,6 +332,23 @@ def _logs(engine: RayEngine, filters: dict[str, Any]) -> list[LogEntry]:
     return entries[-(filters.get("tail") or 100) :]
 
 
+def _name_object(engine: RayEngine, filters: dict[str, Any]) -> None:
+    named = NamedObjects(engine.client)
+    named.give(filters["namespace"], filters["name"], filters["object"])
+
+
+def _find_object(engine: RayEngine, filters: dict[str, Any]) -> bytes:
+    return NamedObjects(engine.client).find(filters["namespace"], filters["name"])
+
+
+def _forget_object(engine: RayEngine, filters: dict[str, Any]) -> bool:
+    return NamedObjects(engine.client).forget(filters["namespace"], filters["name"])
+
+
+def _named_objects(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return NamedObjects(engine.client).listed()
+
+
 def _nothing(engine: RayEngine, filters: dict[str, Any]) -> None:
     return None
 
@@ -359,7 +377,10 @@ _ANSWERS: dict[str, Answer] = {
     "memory": lambda engine, filters: [],
     "groups": _groups,
     "logs": _logs,
-    "named_objects": lambda engine, filters: [],
+    "name_object": _name_object,
+    "find_object": _find_object,
+    "forget_object": _forget_object,
+    "named_objects": _named_objects,
     "settle_down": _nothing,
     "life": lambda engine, filters: {"ttl": 0.0, "drivers": 1, "idle_since": 0.0, "background": []},
 }

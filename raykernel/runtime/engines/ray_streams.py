@@ -8,8 +8,10 @@ item taken is looked at: whether it is the error.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime import messages as m
@@ -40,9 +42,20 @@ class Stream:
     def end_id(self) -> bytes:
         return return_id(self.task, 1)
 
-    def next_ref(self) -> Any:
-        """Ray's reference of the next item, also while that is not there."""
-        return self.generator._get_next_ref()
+    def when_next(self, call: Callable[[], None]) -> None:
+        """Have a thread of its own call once the next item or the end is there: Ray tells of that
+        nobody but who waits."""
+        ray, client, generator = self.client.ray, self.client, self.generator
+
+        def attend() -> None:
+            ready: list[Any] = []
+            with contextlib.suppress(Exception):  # which `call` meets as well
+                while not ready and not client.closed:
+                    ready, _ = ray.wait([generator], timeout=1, fetch_local=False)
+            if not client.closed:
+                call()
+
+        threading.Thread(target=attend, name="raykernel-stream", daemon=True).start()
 
     def advance(self) -> None:
         """Take the next item, which is there, or the end."""

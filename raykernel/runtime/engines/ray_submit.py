@@ -98,6 +98,8 @@ class Options:
             made["namespace"] = actor.namespace
         if actor.detached:
             made["lifetime"] = "detached"
+        if actor.stream_cap:
+            made["_actor_generator_backpressure_num_objects"] = actor.stream_cap
         assert spec.extra is not None
         self._place(spec.extra, made)
         return made

@@ -153,7 +153,7 @@ class Waiting:
         entry = self.refs.get(object_id)
         if stream is not None and not stream.over and (entry is None or object_id == stream.end_id):
             if object_id != stream.end_id:
-                stream.next_ref()._on_completed(lambda _: self._later(stream.advance))
+                stream.when_next(lambda: self._later(stream.advance))
                 return
             assert entry is not None
             entry.ref._on_completed(lambda _: self._later(lambda: self._ended(stream)))

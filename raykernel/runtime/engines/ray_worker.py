@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import importlib
 import inspect
+import itertools
 import os
 import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import GeneratorType
 from typing import Any, NoReturn
 
 import msgspec
@@ -28,6 +30,8 @@ from raykernel.runtime.engines import ray_output
 from raykernel.runtime.engines.ray_values import Failure, Fault, RayValue, Retry, value_of
 from raykernel.runtime.events import CANCELLED, FAILED, FINISHED
 from raykernel.runtime.execute import Functions
+from raykernel.runtime.ids import return_id
+from raykernel.runtime.serialize import serialize
 from raykernel.runtime.wire import encode_one
 from raykernel.runtime.worker import actor_method
 
@@ -227,9 +231,36 @@ def run(key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, deps:
             del args, kwargs
         except BaseException as error:
             return job.failed(error)
+        if job.spec.returns > 1 and type(value) is GeneratorType:
+            return _drawn(job, value)
         return job.succeeded(value)
     finally:
         context.set_main(None)
+
+
+def _drawn(job: Job, generator: Any) -> Iterator[Any]:
+    """A fixed number of results, of which Ray takes and stores one after the other."""
+    client, spec, made = job.here.client, job.spec, 0
+    context.set_main(job.running)
+    try:
+        for item in itertools.islice(generator, spec.returns):
+            made += 1
+            yield _stored(client.make_value(return_id(spec.id, made), serialize(item)))
+            del item
+        if made < spec.returns:
+            raise ValueError(f"Task returned {made} objects, but num_returns={spec.returns}.")
+        try:
+            next(generator, None)  # what follows the last `yield` runs too
+        except Exception:
+            traceback.print_exc()  # too late for a result: the values are there
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        job.failed(error)
+        return
+    finally:
+        context.set_main(None)
+    job.close(m.TaskFinished(spec.id, [], "stream", started=job.started, ended=time.time()))
 
 
 def stream(
