@@ -101,7 +101,7 @@ _LAZY = frozenset({"cloudpickle", "experimental", "remote_function", "types", "u
 
 def __getattr__(name: str) -> Any:
     if name == "as_completed":
-        return importlib.import_module("raykernel.util").as_completed
+        return importlib.import_module("raykernel.util.helpers").as_each_completes
     if name in _LAZY:
         return importlib.import_module(f"raykernel.{name}")
     hint = _NOT_OFFERED.get(name)

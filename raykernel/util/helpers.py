@@ -27,6 +27,14 @@ def as_completed(
     return Completed(list(refs), chunk_size, yield_obj_refs, kwargs)
 
 
+def as_each_completes(
+    refs: Sequence[ObjectRef[Any]], *, yield_obj_refs: bool = False, **kwargs: Any
+) -> Completed:
+    """The values of `refs` (the refs, with `yield_obj_refs`), each as soon as it is there, also by
+    `async for`. This is `ray.as_completed`; see `ray.util.as_completed`."""
+    return as_completed(refs, yield_obj_refs=yield_obj_refs, **{"chunk_size": 1, **kwargs})
+
+
 class Completed(Iterator[Any]):
     """What `as_completed` returns, for `for` and for `async for`."""
 

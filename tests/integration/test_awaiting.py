@@ -111,6 +111,14 @@ def test_as_completed_gives_values_as_they_come_and_the_loop_goes_on(ray: Module
     assert asyncio.run(main()) == ["early", "open"]
 
 
+def test_as_completed_gives_each_as_soon_as_it_is_there(ray: ModuleType) -> None:
+    gate = make_gate(ray)
+    values = ray.as_completed([gate.wait.remote(), ray.put("early")])
+    assert next(values) == "early"
+    ray.get(gate.open.remote())
+    assert list(values) == ["open"]
+
+
 def test_as_completed_raises_where_a_task_failed(ray: ModuleType) -> None:
     @ray.remote
     def fail() -> None:
