@@ -40,6 +40,8 @@ class ClusterModel(Quiet):
         self.version = 0
         self.counts = Counts()
         self.facts: dict[str, Any] = {}
+        #: What the session before had when it was last looked at: for the file, once it has ended.
+        self.last: tuple[dict[str, Any], Counts] | None = None
         self.history: deque[list[float]] = deque(maxlen=HISTORY)  # [CPUs, store] in use
         self._controls = controls
         self._told: tuple[int, dict[str, Any] | None] = (-1, None)
@@ -61,6 +63,8 @@ class ClusterModel(Quiet):
 
     def poll(self, engine: Engine | None) -> bool:
         if engine is None:
+            if self.facts:
+                self.last = self.facts, self.counts
             self.facts = {}
             self.counts = Counts()
             self.history.clear()

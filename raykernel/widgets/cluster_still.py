@@ -1,4 +1,5 @@
-"""The static form of the cluster panel, as it stays in the saved file: meters and tables. Pure."""
+"""The static form of the cluster panel, as it stays in the saved file: meters and tables. Of a
+session that has ended it shows what was seen last. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from .style import LINE, LOOKS, TEXT
 
 if TYPE_CHECKING:
     from .cluster_model import ClusterModel
+    from .counts import Counts
 
 WIDTH, METER, ROW = 700, 300, 30
 ROWS = 40
@@ -19,21 +21,26 @@ _BUSY = LOOKS[2]["color"]
 
 
 def bundle(model: ClusterModel, view: str = "") -> dict[str, str]:
+    facts, counts = _seen(model)
     summary = _summary(model)
-    drawn = _svg(model, summary)
+    drawn = _svg(facts, counts, summary)
     return {
-        "text/html": frame(view, summary, summary, drawn, _tables(model.facts)),
+        "text/html": frame(view, summary, summary, drawn, _tables(facts)),
         "image/svg+xml": drawn,
         "text/plain": text(model),
     }
 
 
+def _seen(model: ClusterModel) -> tuple[dict[str, Any], Counts]:
+    return model.last if model.last and not model.facts else (model.facts, model.counts)
+
+
 def _summary(model: ClusterModel) -> str:
-    if not model.facts:
+    facts, counts = _seen(model)
+    if not facts:
         return "No session is running"
-    return (
-        f"Session {model.facts['session']}, {headline(model.counts.by_state, model.counts.total)}"
-    )
+    ended = "" if model.facts else " (ended)"
+    return f"Session {facts['session']}{ended}, {headline(counts.by_state, counts.total)}"
 
 
 def _meters(facts: dict[str, Any]) -> list[tuple[str, float, float, str]]:
@@ -59,8 +66,8 @@ def _meters(facts: dict[str, Any]) -> list[tuple[str, float, float, str]]:
     return rows[:12]
 
 
-def _svg(model: ClusterModel, summary: str) -> str:
-    meters = _meters(model.facts)
+def _svg(facts: dict[str, Any], counts: Counts, summary: str) -> str:
+    meters = _meters(facts)
     height = 34 + ROW * len(meters) + 34
     parts = [f"<text x='12' y='20' font-size='13' font-weight='600'>{escape(summary)}</text>"]
     for number, (name, used, total, words) in enumerate(meters):
@@ -73,7 +80,7 @@ def _svg(model: ClusterModel, summary: str) -> str:
             f"<rect x='140' y='{y + 6}' width='{share:.1f}' height='10' rx='5' fill='{_BUSY}'/>"
             f"<text x='{140 + METER + 12}' y='{y + 15}'>{escape(words)}</text>"
         )
-    shown, _ = legend(model.counts.by_state, model.counts.total)
+    shown, _ = legend(counts.by_state, counts.total)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' "
         f"viewBox='0 0 {WIDTH} {height}' role='img' font-size='11.5' fill='{TEXT}' "
@@ -111,11 +118,12 @@ def _table(names: tuple[str, ...], rows: list[list[Any]]) -> str:
 
 
 def text(model: ClusterModel) -> str:
+    facts, _ = _seen(model)
     lines = [_summary(model)]
-    for name, _, _, words in _meters(model.facts):
+    for name, _, _, words in _meters(facts):
         lines.append(f"  {name}: {words}")
     states: dict[str, int] = {}
-    for actor in model.facts.get("actors", ()):
+    for actor in facts.get("actors", ()):
         states[actor["state"].lower()] = states.get(actor["state"].lower(), 0) + 1
     if states:
         lines.append("  actors: " + ", ".join(f"{n} {state}" for state, n in states.items()))

@@ -73,6 +73,7 @@ class MemoryModel(Quiet):
         self.poll_every = EVERY
         self.rows = rows
         self.seen: Look | None = None
+        self.last: Look | None = None  # of a session that has ended: for the file
         self._look = look
         self._clock = clock
 
@@ -82,6 +83,7 @@ class MemoryModel(Quiet):
 
     def poll(self, engine: Engine | None) -> bool:
         before, self.seen = self.seen, None
+        self.last = before or self.last
         if engine is not None:
             began = self._clock()
             try:
@@ -119,7 +121,7 @@ class MemoryModel(Quiet):
         }
 
     def bundle(self, view: str = "") -> dict[str, str]:
-        return memory_still.bundle(self.seen, self.rows, view)
+        return memory_still.bundle(self.seen or self.last, self.rows, view, self.seen is None)
 
 
 def _rest(holders: list[Holder]) -> list[Holder]:

@@ -20,16 +20,18 @@ _MOST = 100_000  # characters of the table in HTML
 _LONGEST = 300  # characters of a cell
 
 
-def bundle(look: Look | None, rows: int, view: str = "") -> dict[str, str]:
+def bundle(look: Look | None, rows: int, view: str = "", ended: bool = False) -> dict[str, str]:
+    """`ended`: `look` is the last at a session that is no more."""
     if look is None:
         words = "No session is running"
         return {"text/html": frame(view, words, words, "", ""), "text/plain": words}
-    drawn = _svg(look)
-    words = headline(look, rows)
+    about = f"Session {look.session} (ended), " if ended else ""
+    drawn = _svg(look, about)
+    words = about + headline(look, rows)
     return {
         "text/html": frame(view, words, words, drawn, _table(look, rows), open_=True),
         "image/svg+xml": drawn,
-        "text/plain": text(look, rows),
+        "text/plain": about + text(look, rows),
     }
 
 
@@ -54,10 +56,10 @@ def headline(look: Look, rows: int) -> str:
     )
 
 
-def _svg(look: Look) -> str:
+def _svg(look: Look, about: str) -> str:
     parts = shares(look.store)
     whole = max(1, look.store["capacity"], sum(n for _, _, n in parts))
-    words = headline(look, len(look.objects))
+    words = about + headline(look, len(look.objects))
     drawn = [
         f"<text x='{LEFT}' y='20' font-size='13' font-weight='600'>{escape(words)}</text>",
         f"<rect x='{LEFT}' y='32' width='{BAR}' height='12' rx='3' fill='{LINE}' "

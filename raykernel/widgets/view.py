@@ -206,7 +206,7 @@ class LiveView(anywidget.AnyWidget):
             if engine is None:
                 self._model.poll(None)
                 self._follower.tell_all(self._clock())
-                self._put(self._form or "live")
+                self._put("static")  # what was seen last is what the file keeps
                 return
             _open.pop(self._key, None)
             self._key = (self._key[0], engine.session, *self._key[2:])

@@ -104,8 +104,14 @@ def test_its_still_forms_are_safe_and_small(engine: FakeEngine) -> None:
     assert "&lt;mine&gt;" in forms["text/html"]
     assert "<mine>" not in forms["text/html"]
     assert all(len(form) < 200 * 1024 for form in forms.values())
+    before = model.bundle()["text/html"]
+    model.poll(None)
     model.poll(None)
     assert model.snapshot()["total"] == 0
+    after = model.bundle()
+    assert "(ended)" in after["text/html"]
+    assert "(ended)" in after["text/plain"]
+    assert after["text/html"].partition("<table>")[2] == before.partition("<table>")[2] != ""
 
 
 def test_quick_tasks_count_once_whether_told_by_number_or_in_a_list() -> None:

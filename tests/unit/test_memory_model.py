@@ -36,11 +36,14 @@ def test_it_tells_the_largest_objects_and_who_keeps_them() -> None:
     assert snapshot["objects"][0][5] == [["variable", "x0"]]
     assert len(json.dumps(snapshot)) < 100 * 1024
     assert not model.poll(FakeEngine())  # nothing is different: nothing is sent
-    seen[0] = Look([], STORE, "s")
+    seen[0] = Look(rows[:2], STORE, "s")
     assert model.poll(FakeEngine())
-    assert told(model)["count"] == 0
+    assert told(model)["count"] == 2
     assert model.poll(None)
     assert told(model)["session"] == ""
+    still = model.bundle()
+    assert still["text/plain"].startswith("Session s (ended), 2 objects")
+    assert still["text/html"].count("<tr>") == 3
 
 
 def test_of_many_holders_the_first_are_told() -> None:
