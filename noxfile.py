@@ -32,7 +32,7 @@ def ray(session: nox.Session) -> None:
 
 @nox.session
 def screenshots(session: nox.Session) -> None:
-    """The pictures of docs/views.md, anew."""
+    """The documentation's pictures, anew; `nox -s screenshots -- views` for some of them."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "docs.screenshots", *session.posargs)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from docs.take_error_picture import DEBUG, FAIL, QUESTION, REMOTE, START, ask
+from docs.error_picture import DEBUG, FAIL, QUESTION, REMOTE, START, ask
 from tests.browser.lab import NotebookPage, browsing, serving
 
 SCREEN = (1280, 720)

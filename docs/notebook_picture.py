@@ -1,13 +1,10 @@
-"""Takes the README's picture anew: `python -m docs.take_screenshots` at the top of the repository.
+"""The README's first picture: see screenshots.py.
 
-It runs the small notebook below in a JupyterLab of its own, and takes the picture while the last
-cell is at work, half of it done. Everything in it is real. Needs what the browser tests need:
-`pip install -e '.[test]'`, and Chromium.
+It is taken while the last cell of the notebook below is at work, half of it done.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +14,6 @@ from playwright.sync_api import FloatRect, expect
 
 from tests.browser.lab import PATIENCE, NotebookPage, browsing, find_chromium, serving, until
 
-PICTURE = Path(__file__).parent / "notebook.png"
 WIDTH = 960  # CSS pixels; twice as many in the picture
 MARGIN = 12
 #: What the block says of the gradients when the picture is taken, and the plot's steps.
@@ -71,11 +67,7 @@ for n, step in enumerate(steps, 1):
     axes.set_title(f"after {n} steps"); picture.update(figure)"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Take the README's picture anew.")
-    parser.add_argument("--to", type=Path, default=PICTURE, help="the PNG file to write")
-    parser.add_argument("--dark", action="store_true", help="in JupyterLab's dark theme")
-    options = parser.parse_args()
+def take(to: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="raykernel-picture-") as folder,
         serving(Path(folder)) as lab,
@@ -86,8 +78,6 @@ def main() -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": 1800}, device_scale_factor=2)
         book = NotebookPage(page, lab, "training.ipynb")
         book.open()
-        if options.dark:
-            book.command("apputils:change-theme", theme="JupyterLab Dark")
         for side in ("left", "right"):
             book.command("application:toggle-side-tabbar", side=side)
         book.command("application:toggle-left-area")
@@ -116,18 +106,14 @@ def main() -> None:
             "width": WIDTH,
             "height": end["y"] + end["height"] + MARGIN,
         }
-        save(page.screenshot(clip=area), options.to)
+        save(page.screenshot(clip=area), to)
         book.wait_until_idle()
         assert book.errors_of_cells() == []
         lab.end_kernels()
-    print(f"{options.to}: {options.to.stat().st_size / 1024:.0f} KiB")
+    print(f"{to}: {to.stat().st_size / 1024:.0f} KiB")
 
 
 def save(screenshot: bytes, to: Path) -> None:
     """In 256 colours, which a page of text and bars doesn't miss and a clone is grateful for."""
     image = Image.open(BytesIO(screenshot)).convert("RGB")
     image.quantize(256, dither=Image.Dither.NONE).save(to, optimize=True)
-
-
-if __name__ == "__main__":
-    main()

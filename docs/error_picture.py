@@ -1,23 +1,18 @@
-"""Takes the README's picture of an error anew: `python -m docs.take_error_picture` at the top of
-the repository.
+"""The README's picture of an error: see screenshots.py.
 
-It runs the small notebook below in a JupyterLab of its own; its last cell fails in a worker and is
-looked into with `%debug`. Everything in it is real. Needs what the browser tests need:
-`pip install -e '.[test]'`, and Chromium.
+The last cell of the notebook below fails in a worker and is looked into with `%debug`.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import FloatRect, Locator, expect
 
-from docs.take_screenshots import save
+from docs.notebook_picture import save
 from tests.browser.lab import PATIENCE, NotebookPage, browsing, find_chromium, serving
 
-PICTURE = Path(__file__).parent / "error.png"
 WIDTH = 900  # CSS pixels; twice as many in the picture
 MARGIN = 12
 
@@ -40,10 +35,7 @@ DEBUG = "%debug"
 QUESTION = "p total, values"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Take the README's picture of an error anew.")
-    parser.add_argument("--to", type=Path, default=PICTURE, help="the PNG file to write")
-    options = parser.parse_args()
+def take(to: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="raykernel-picture-") as folder,
         serving(Path(folder)) as lab,
@@ -69,11 +61,11 @@ def main() -> None:
         assert end is not None
         height = end["y"] + end["height"] + MARGIN
         area: FloatRect = {"x": 0, "y": 0, "width": WIDTH, "height": height}
-        save(page.screenshot(clip=area), options.to)
+        save(page.screenshot(clip=area), to)
         ask(asking, "q", 1)
         book.wait_until_idle()
         lab.end_kernels()
-    print(f"{options.to}: {options.to.stat().st_size / 1024:.0f} KiB")
+    print(f"{to}: {to.stat().st_size / 1024:.0f} KiB")
 
 
 def ask(cell: Locator, text: str, number: int = 0) -> None:
@@ -82,7 +74,3 @@ def ask(cell: Locator, text: str, number: int = 0) -> None:
     prompt.wait_for(timeout=PATIENCE * 1000)
     prompt.fill(text)
     prompt.press("Enter")
-
-
-if __name__ == "__main__":
-    main()
