@@ -450,3 +450,23 @@ def test_an_interrupted_cells_work_is_cancelled(shell: InteractiveShell, api: Fa
     run(shell, "work()")
     assert api.current.cancelled_cells == ["In[2]"]
     assert api.current.tasks["1"].state == "CANCELLED"
+
+
+def test_a_cell_that_is_let_go_is_not_interrupted(
+    shell: InteractiveShell, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The button in its progress ends its wait by a signal, for other cells' work too perhaps."""
+    api.init()
+    assert api.current is not None
+    interrupted: list[str] = []
+    monkeypatch.setattr(api.current, "interrupt_cell", interrupted.append)
+    book = shell._raykernel_notebook  # type: ignore[attr-defined]
+    run(shell, "pass")
+    cell = book.cells.numbered(1).id
+    book.let_go(cell)
+    assert cell in api.current.in_background
+    book.cells.pardon(cell)  # as `let_go` does where it runs
+    book._cancel_interrupted(cell)
+    assert interrupted == []
+    book._cancel_interrupted("In[2]")
+    assert interrupted == ["In[2]"]
