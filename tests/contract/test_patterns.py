@@ -316,8 +316,9 @@ def test_concurrent_operations_with_an_async_actor(ray: ModuleType) -> None:
     executors = Executors.remote(store)
     refs = [executors.run.remote() for _ in range(3)]
     wait_until(lambda: ray.get(executors.count.remote()) == 3)
-    for task in [*range(20), None, None, None]:
-        store.put.remote(task)
+    # An async actor may take its calls in any order: the ends come when all else is there.
+    ray.get([store.put.remote(task) for task in range(20)])
+    ray.get([store.put.remote(None) for _ in range(3)])
     assert sorted(-n for done in ray.get(refs) for n in done) == list(range(20))
     assert ray.get(executors.count.remote()) == 0
 

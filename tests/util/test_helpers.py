@@ -14,7 +14,7 @@ def test_what_is_ready_comes_first(ray: ModuleType) -> None:
     gate = make_gate(ray)
     refs = [gate.wait.remote(), ray.put(1), ray.put(2)]
     results = ray.util.as_completed(refs, chunk_size=1)
-    assert [next(results), next(results)] == [1, 2]
+    assert {next(results), next(results)} == {1, 2}
     ray.get(gate.open.remote())
     assert list(results) == ["open"]
 
