@@ -262,8 +262,9 @@ def connect(
         raise ConnectionError(
             "Ray itself is connected to a cluster in this process: call ray.shutdown() of Ray first"
         )
-    through_client = address.startswith("ray://")
-    if not through_client:
+    if address.startswith("ray://"):
+        ray_connect.check_client(address, ray.__version__)
+    else:
         told = ray_connect.within(
             ray_connect.PATIENCE, lambda: _metadata(ray, address), address, "its version"
         )

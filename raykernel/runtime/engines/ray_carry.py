@@ -35,6 +35,11 @@ class Carrier:
 
     def submit(self, spec: m.TaskSpec) -> Any:
         """Ray's reference of the result, or what stands for it. Raises NotOffered."""
+        if spec.returns == m.STREAMING and self._ray.util.client.ray.is_connected():
+            raise NotOffered(
+                "generators that stream, through Ray's client. Connect to HOST:6379 instead of "
+                "ray://, or use num_returns='dynamic'"
+            )
         call = self._method(spec) if spec.kind == m.CALL else self._function(spec)
         return call.remote(*self._arguments(spec))
 

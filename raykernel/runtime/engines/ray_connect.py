@@ -81,6 +81,30 @@ def check_reachable(address: str, patience: float = PATIENCE) -> None:
         )
 
 
+def check_client(address: str, ray_version: str, patience: float = PATIENCE) -> None:
+    """Raises ConnectionError unless a server speaks gRPC there, as the one for Ray's client does.
+    What it runs that client compares by itself."""
+    try:
+        grpc = importlib.import_module("grpc")
+    except ImportError:
+        raise ConnectionError(
+            f"{address} is reached by Ray's client, which needs grpcio here: `{sys.executable} -m "
+            f"pip install 'ray[client]=={ray_version}'`. HOST:6379 does without it"
+        ) from None
+    host, port = split(address)
+    channel = grpc.insecure_channel(f"{host}:{port}")
+    try:
+        grpc.channel_ready_future(channel).result(timeout=patience)
+    except grpc.FutureTimeoutError:
+        raise ConnectionError(
+            f"what listens at {address} gave no answer as a Ray cluster's client server within "
+            f"{patience:g} s: `ray start --head` starts one, on port {_CLIENT_PORT} unless told "
+            "otherwise"
+        ) from None
+    finally:
+        channel.close()
+
+
 def within(patience: float, call: Any, address: str, what: str) -> Any:
     """What `call()` returns or raises; ConnectionError if it takes longer than `patience`."""
     done: list[Any] = []
