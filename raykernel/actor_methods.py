@@ -126,12 +126,17 @@ def _load_meta(pickled: bytes) -> Meta:
     return meta
 
 
+def _own_dunder(name: str, member: Any) -> bool:
+    """Whether it is one like `__call__` or `__len__`, and not one that every object has."""
+    return inspect.isfunction(member) and name not in vars(object)
+
+
 def methods_of(cls: type) -> dict[str, MethodInfo]:
     found = {}
     for name, member in inspect.getmembers(cls, callable):
         static = inspect.getattr_static(cls, name, None)
         bound = isinstance(static, staticmethod) or inspect.ismethod(member)
-        if inspect.isroutine(member) and (not name.startswith("__") or name == "__call__"):
+        if inspect.isroutine(member) and (not name.startswith("__") or _own_dunder(name, member)):
             found[name] = MethodInfo(name, member, bound)
     for name in _EVERY_ACTOR:
         found[name] = MethodInfo(name, None, False)

@@ -270,7 +270,12 @@ class Worker(Listener):
                 farewell()
             except Exception:
                 traceback.print_exc()
+            del farewell
         atexit._run_exitfuncs()
+        deleted = hasattr(self.instance, "__del__")
+        self.instance = None
+        if deleted:
+            gc.collect()  # it may lie in a circle
         self.outbox.send()
         self.client.flush()
 

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -461,6 +462,25 @@ def test_ray_shutdown_runs_before_atexit_when_an_actor_leaves(
     told = Leaver.remote(str(tmp_path / "told"))
     told.__ray_terminate__.remote()
     wait_until(lambda: words("told") == ["shutdown", "atexit"])
+
+
+def test_an_actors_instance_is_deleted_when_it_leaves(ray: ModuleType, tmp_path: Path) -> None:
+    @ray.remote
+    class Mortal:
+        def __init__(self) -> None:
+            self.me = self
+
+        def ping(self) -> None:
+            pass
+
+        def __del__(self) -> None:
+            (tmp_path / "deleted").touch()
+
+    mortal = Mortal.remote()
+    ray.get(mortal.ping.remote())
+    del mortal
+    gc.collect()
+    wait_until((tmp_path / "deleted").exists)
 
 
 def test_an_async_actors_background_task_may_end_it(ray: ModuleType) -> None:

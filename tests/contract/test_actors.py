@@ -507,3 +507,18 @@ def test_a_task_id_knows_its_actor(ray: ModuleType) -> None:
     assert ray.TaskID.from_hex(task).actor_id().hex() == actor
     with pytest.raises(ValueError, match="length 16"):
         ray.ActorID(b"short")
+
+
+def test_special_methods_can_be_called(ray: ModuleType) -> None:
+    @ray.remote
+    class Bag:
+        def __len__(self) -> int:
+            return 3
+
+        def __call__(self, x: int) -> int:
+            return x + 1
+
+    bag = Bag.remote()
+    assert ray.get([bag.__len__.remote(), bag.__call__.remote(1)]) == [3, 2]
+    with pytest.raises(TypeError):
+        len(bag)
