@@ -9,7 +9,8 @@ that the worker never waits for a round trip. Nothing is queued behind a task of
 known to be quick; and should one take longer than it used to, `due` recalls what is queued behind
 it, so that no task waits for another that it need not wait for.
 
-An actor keeps its worker. Whenever one takes the last idle worker, the next is forked at once.
+An actor keeps its worker. Whenever one takes one of the last idle workers, the next is forked at
+once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ BURST = 0.002
 DEPTH = 64
 STALL = 0.02
 IDLE_LIMIT = 2.0
+SPARE = 2  # workers to be had at once while actors are made; forking is the work of two cores
 
 
 class Dispatcher:
@@ -161,8 +163,8 @@ class Dispatcher:
         worker, _ = idle.popitem()
         self._lease(worker, shape, pool)
         self.send(worker, task)
-        if self.spare and task.spec.kind == CREATION and not idle and not shape.env:
-            self._start_spare()
+        if self.spare and task.spec.kind == CREATION and len(idle) < SPARE and not shape.env:
+            self._start_spare(len(idle))
         return True
 
     def pool_for(self, shape: Shape) -> resources.Pool | None:
@@ -300,10 +302,10 @@ class Dispatcher:
                 return
             self.start(shape.env)
 
-    def _start_spare(self) -> None:
-        """An actor took the last idle worker for good: have one for the next before it is asked
-        for, since forking one takes longer than all else that making an actor does."""
-        if not self.starting.get("", 0):
+    def _start_spare(self, idle: int) -> None:
+        """An actor took an idle worker for good: have some for the next before they are asked for,
+        since forking one takes longer than all else that making an actor does."""
+        for _ in range(SPARE - idle - self.starting.get("", 0)):
             self.start()
 
     def start(self, env: str = "") -> Worker:

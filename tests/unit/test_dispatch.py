@@ -127,21 +127,20 @@ def test_no_recall_while_there_is_progress():
 # -- workers for actors ---------------------------------------------------------------------------
 
 
-def test_an_actor_that_takes_the_last_idle_worker_has_the_next_one_forked():
+def test_an_actor_that_takes_one_of_the_last_idle_workers_has_the_next_one_forked():
     session = Session(cpus=2, workers=2, prestart=2)
-    spares = []
-    for _ in range(2):
-        spares += started(session.driver(session.actor()))
-    (spare,) = spares
+    first = started(session.driver(session.actor()))
+    second = started(session.driver(session.actor()))
+    assert (len(first), len(second)) == (1, 1), "two are to be had, whatever was taken"
     third, fourth = session.actor(), session.actor()
-    assert started(session.driver(third)) == [], "one is on its way"
-    out = session.arrive(spare)
+    assert started(session.driver(third)) == [], "two are on their way"
+    out = session.arrive(*first)
     assert runs(out) == [third]
-    (spare,) = started(out)
-    assert session.arrive(spare) == []
-    out = session.driver(fourth)
     assert len(started(out)) == 1
+    assert session.arrive(*second) == []
+    out = session.driver(fourth)
     assert runs(out) == [fourth]
+    assert len(started(out)) == 1
 
 
 def test_tasks_need_no_spare_worker():
