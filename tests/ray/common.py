@@ -1,6 +1,6 @@
 """The common subset of the API: the contract's own tests, on raykernel's two engines.
 
-Each test module here takes tests of tests/contract and tests/util over by `tests_of`, and the
+Each test module here takes tests of tests/contract and tests/util over by `taken_over`, and the
 fixtures below: every test gets `ray`, which is raykernel on the local engine and then raykernel on
 a Ray cluster of two nodes. What a single machine alone can promise is left out by name, with why.
 """
@@ -42,7 +42,7 @@ def util(ray: ModuleType) -> Util:
     return lambda name: importlib.import_module(f"raykernel.util.{name}")
 
 
-def tests_of(*modules: str, without: dict[str, str]) -> dict[str, Any]:
+def taken_over(*modules: str, without: dict[str, str]) -> dict[str, Any]:
     """The tests of these modules under `tests`, and the fixtures of theirs; all but the tests that
     `without` gives a reason for."""
     left_out = dict(without)

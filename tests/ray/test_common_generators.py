@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.ray.common import engine, ray, tests_of, util  # noqa: F401 - fixtures
+from tests.ray.common import engine, ray, taken_over, util  # noqa: F401 - fixtures
 
 globals().update(
-    tests_of(
+    taken_over(
         "contract.test_generators",
         "contract.test_generator_ends",
         without={},

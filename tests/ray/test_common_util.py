@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.ray.common import engine, ray, tests_of, util  # noqa: F401 - fixtures
+from tests.ray.common import engine, ray, taken_over, util  # noqa: F401 - fixtures
 
 globals().update(
-    tests_of(
+    taken_over(
         "util.test_actor_pool",
         "util.test_queue",
         without={"test_actor_options_are_the_actors": "counts a session's 2 CPUs"},
