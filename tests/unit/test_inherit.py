@@ -129,4 +129,9 @@ def test_what_was_wrapped_is_put_back() -> None:
     inherit.install()()
     assert (threading.Thread.start, ThreadPoolExecutor.submit) == (start, submit)
     assert ApplyResult.__init__ is init
-    assert context.bind(len) is len  # nobody to bind it to
+
+
+def test_without_a_task_or_a_cell_there_is_nothing_to_bind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "cell_source", lambda: "")
+    context.enter(None)
+    assert context.bind(len) is len
