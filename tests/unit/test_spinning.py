@@ -75,6 +75,23 @@ def test_one_core_is_left_to_who_works(clock: Clock, monkeypatch: pytest.MonkeyP
         assert wait(spinner, clock, 0.0) == [None]
 
 
+def test_who_loses_the_core_by_an_offer_keeps_calm(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken() -> None:
+        clock.now += 20 * MOMENT
+
+    spinner = Spinner(clock.poll)
+    for _ in range(ROW):
+        wait(spinner, clock, MOMENT)
+    with monkeypatch.context() as busy:
+        busy.setattr(spinning.os, "sched_yield", taken)
+        wait(spinner, clock, MOMENT / 2)
+    for _ in range(spinning.CALM + ROW):
+        assert wait(spinner, clock, MOMENT) == [None]
+    assert None not in wait(spinner, clock, MOMENT / 2)
+
+
 def test_a_look_without_waiting_is_one(clock: Clock) -> None:
     spinner = Spinner(clock.poll)
     for _ in range(ROW):
