@@ -88,3 +88,21 @@ def test_a_row_of_another_drivers_call_is_nothing_to_this_one() -> None:
     table.hear(told(book, sent), 2.0)
     assert not table.live
     assert not table.ended
+
+
+def test_what_ended_within_a_moment_becomes_a_record_when_somebody_asks() -> None:
+    sent: list[bytes] = []
+    table, book = Table(), notebook(sent)
+    table.note(spec(actor=b"a" * 16), None, 1.0)
+    table.note(spec(NESTED, deps=(ROOT + b"\1\0\0\0",)), None, 1.5)
+    book.began(Running(spec(), 0, None))
+    book.ended(ROOT, FINISHED)
+    table.hear(told(book, sent), 2.0)
+    assert not table.live
+    assert not table.ended
+    assert [worker["actor_id"] for worker in table.workers.values()] == [(b"a" * 16).hex()]
+    table.settle(before=1.5)  # what is younger may well end by itself
+    assert not table.live
+    assert table.settle().ended[ROOT.hex()].state == FINISHED
+    assert table.live[NESTED.hex()].state == READY  # its argument is there
+    assert {task.id for task in table.take_changes()} == {ROOT.hex(), NESTED.hex()}

@@ -125,7 +125,7 @@ class Watcher:
         bars: list[BarInfo] = []
         for batch in batches:
             with self._engine.lock:
-                said, moved = self._engine.table.hear(decode(batch), time.time())
+                said, moved = self._engine.noted.hear(decode(batch), time.time())
             lines += said
             bars += moved
         with self._lock:
@@ -137,6 +137,10 @@ class Watcher:
             self.show_bars(bars)
 
     def _tell(self) -> None:
+        if not self._events:  # then nobody pays for records
+            with self._engine.lock:
+                self._engine.noted.changed.clear()
+            return
         with self._engine.lock:
             changed = self._engine.table.take_changes()
             live = list(self._engine.table.live.values()) if self._fresh else []
@@ -159,7 +163,7 @@ class Watcher:
                 with engine.lock:
                     engine.table.node_died(node["NodeID"], now)
         with engine.lock:
-            table = engine.table
+            table = engine.noted.settle(now - _LOOK)
             silent = table.silent(now, _SILENT)[:_AT_ONCE]
             waiting = [
                 (task.id, table.specs[task.id][0])
