@@ -46,6 +46,17 @@ def test_small_messages_pass_a_large_object_and_its_own_comes_after_it() -> None
     assert outbox.waiting == 0
 
 
+def test_pieces_wait_for_their_room_and_messages_do_not() -> None:
+    outbox = Outbox(ordered=False)
+    outbox.add_large(transfer(PIECE + 1), b"it")
+    outbox.add(b"a")
+    first, second = outbox.next(large=False), outbox.next(large=False)
+    assert first is not None
+    assert word(packets.decode(memoryview(first))) == b"a"
+    assert second is None
+    assert [word(p) for p in sent(outbox)] == [PIECE, 1, b"it"]
+
+
 def test_towards_the_head_nothing_passes() -> None:
     outbox = Outbox(ordered=True)
     outbox.add(b"before")

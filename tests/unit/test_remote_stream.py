@@ -39,7 +39,7 @@ def deliver(to: Side, frame: bytes, now: float) -> None:
 # what the channel does next: deliver, lose, repeat, swap; a side sends; time passes; it breaks
 step = st.tuples(
     st.sampled_from(
-        ["deliver", "deliver", "lose", "repeat", "swap", "send", "send", "wait", "cut"]
+        ["deliver", "deliver", "lose", "repeat", "swap", "send", "send", "wait", "cut", "hold"]
     ),
     st.booleans(),
 )
@@ -50,7 +50,7 @@ step = st.tuples(
 def test_all_arrives_once_and_in_order(steps: list[tuple[str, bool]]) -> None:
     sides = (Side(), Side())
     sent: tuple[list[bytes], list[bytes]] = ([], [])
-    now = 0.0
+    now, holds = 0.0, [False, False]
     for what, first in steps:
         me, other = sides if first else sides[::-1]
         channel = me.channel
@@ -70,9 +70,14 @@ def test_all_arrives_once_and_in_order(steps: list[tuple[str, bool]]) -> None:
             for side in sides:
                 side.channel.clear()
             me.channel.append(me.stream.resume(now))
+        elif what == "hold":
+            holds[first] = not holds[first]
+            me.channel.extend(me.stream.hold(holds[first], now))
         elif what == "wait":
             now += 0.7
             channel.extend(me.stream.beat(now))
+    for side in sides:
+        side.channel.extend(side.stream.hold(False, now))
     for _ in range(6):  # the channel is well again
         now += 2.0
         for me, other in (sides, sides[::-1]):
@@ -95,6 +100,44 @@ def test_what_is_unconfirmed_is_bounded() -> None:
     while other.channel:  # confirmed along the way, without a beat
         deliver(side, other.channel.popleft(), 0.0)
     assert side.stream.has_room
+
+
+def test_who_holds_is_sent_a_window_and_no_more_and_loses_nothing() -> None:
+    side, other = Side(), Side()
+    other.stream.hold(True, 0.0)
+    count = 0
+    for now in range(3):  # as in a real one: it is asked for what it has, and says it is there
+        while side.stream.has_room:
+            side.channel.append(side.stream.send(bytes(1 << 18), now))
+            count += 1
+        while side.channel:
+            deliver(other, side.channel.popleft(), now)
+        other.channel.extend(other.stream.beat(now))
+        while other.channel:
+            deliver(side, other.channel.popleft(), now)
+    assert count * (1 << 18) <= WINDOW
+    assert len(other.came) == count
+    [free] = other.stream.hold(False, 3.0)
+    deliver(side, free, 3.0)
+    assert side.stream.settled
+    assert side.stream.has_room
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(1 << 18, 1, 3), (1 << 26, 6, 32)])
+def test_large_pieces_fill_the_line_and_not_its_queue(rate: int, least: int, most: int) -> None:
+    # a line of `rate` bytes a second, 50 ms long: how many pieces are on their way in the end
+    side, other, now, free = Side(), Side(), 0.0, 0.0
+    way: deque[tuple[float, bytes]] = deque()
+    for _ in range(200):
+        while side.stream.has_room and side.stream.has_room_for_large:
+            frame = side.stream.send(bytes(1 << 18), now)
+            free = max(free, now) + len(frame) / rate
+            way.append((free + 0.05, frame))
+        now, frame = way.popleft()
+        deliver(other, frame, now)
+        while other.channel:
+            deliver(side, other.channel.popleft(), now)
+    assert least <= len(way) + 1 <= most
 
 
 def test_a_loss_at_the_end_is_noticed_by_the_next_beat() -> None:

@@ -31,6 +31,7 @@ from .zap import Doorkeeper
 
 _CHUNK = 1 << 18
 _MOST = 32 << 20  # bytes of messages for a driver; then the head is not read on
+_MOST_IN = 8 << 20  # bytes for the head; then the driver is told to wait
 _TICK = 0.25
 _LARGEST = 4 << 20  # no frame is near that
 
@@ -199,7 +200,7 @@ class Gateway:
             return
         try:
             while driver.stream.has_room:
-                packet = driver.outbox.next()
+                packet = driver.outbox.next(driver.stream.has_room_for_large)
                 if packet is None:
                     break
                 self._send(driver.route, driver.stream.send(packet, now))
@@ -247,6 +248,8 @@ class Gateway:
                 break
             except OSError:
                 driver.to_head.clear()
+        for frame in driver.stream.hold(len(driver.to_head) > _MOST_IN, time.monotonic()):
+            self._send(driver.route, frame)
         self._listen_to_head(driver)
 
     def _head_is_gone(self) -> bool:

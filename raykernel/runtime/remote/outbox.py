@@ -81,12 +81,13 @@ class Outbox:
         self.waiting += len(packet)
         queue += (transfer, packet)
 
-    def next(self) -> bytes | None:
-        """The next packet, None if there is none. Raises OSError if an object can't be read."""
+    def next(self, large: bool = True) -> bytes | None:
+        """The next packet, None if there is none; with `large` false, none of an object's pieces.
+        Raises OSError if an object can't be read."""
         queue = self._line
-        if self._bulk and (self._bulk_next or not queue):
+        if self._bulk and (self._bulk_next or not queue) and _may_go(self._bulk[0], large):
             queue = self._bulk
-        if not queue:
+        if not queue or not _may_go(queue[0], large):
             return None
         # a frame that is cut into pieces is not torn apart: what is between them is no message
         self._bulk_next = queue is self._line
@@ -102,7 +103,7 @@ class Outbox:
             # the message that follows a transfer: it may not stand in the middle of a cut frame
             self._line.append(first)
             self.waiting += len(first)
-            return self.next()
+            return self.next(large)
         return first
 
     def end(self, reason: str) -> None:
@@ -124,3 +125,7 @@ class Outbox:
     def transfers(self) -> list[Transfer]:
         """What is on its way, the first one being sent."""
         return [each for each in (*self._line, *self._bulk) if isinstance(each, Transfer)]
+
+
+def _may_go(first: bytes | Transfer, large: bool) -> bool:
+    return large or not isinstance(first, Transfer)

@@ -14,6 +14,11 @@ gap means that a connection broke, and then all that was on the way is gone).
 
 `token` names the driver, from whichever connection the frame comes. The owner tells the time with
 every call, sends the frames it is given, and asks for `beat` now and then.
+
+What is on its way is bounded by `WINDOW`. An owner that can't pass on what comes `hold`s: nothing
+is confirmed then, and the other side stops when its window is full. Large pieces have a window of
+their own, for a small payload waits behind all that is on its way: it shrinks when pieces take
+longer than the line does, and grows when they don't (as in TCP Vegas and LEDBAT, RFC 6817).
 """
 
 from __future__ import annotations
@@ -31,7 +36,14 @@ _HEADER = struct.Struct("<B16sQQ")
 #: What may be on its way unconfirmed, in bytes.
 WINDOW = 8 << 20
 #: After how much that came the other side is told so without being asked.
-_CONFIRM_BYTES, _CONFIRM_FRAMES = 1 << 20, 64
+_CONFIRM_BYTES, _CONFIRM_FRAMES = 1 << 17, 64
+
+#: Bytes on their way at which a large piece waits: between these two, by what the line is worth.
+_LEAST = 1 << 18
+#: A payload of this size is confirmed at once: how long that takes tells what the line is worth.
+_TELLING = _CONFIRM_BYTES
+#: Seconds that a piece may wait on its way for others.
+_QUEUE = 0.1
 
 
 class Timing(NamedTuple):
@@ -83,7 +95,12 @@ class Stream:
         self.unconfirmed = 0  # bytes
         self._sent = 0  # the last payload's number
         self._received = 0
-        self._kept: deque[tuple[int, bytes]] = deque()  # numbered frames, oldest first
+        self._told = 0  # up to which number that is confirmed
+        self._holds = False
+        self._kept: deque[tuple[int, bytes, float]] = deque()  # number, frame, when: oldest first
+        self._large = _LEAST * 2  # the large pieces' window
+        self._quickest = float("inf")  # in which a piece was confirmed
+        self._shrunk = now
         self._spoke = now
         self._asked = (-1, 0.0)  # from where a repetition was asked for, and when
         self._quiet_bytes = self._quiet_frames = 0  # came since we last confirmed
@@ -91,6 +108,10 @@ class Stream:
     @property
     def has_room(self) -> bool:
         return self.unconfirmed < WINDOW
+
+    @property
+    def has_room_for_large(self) -> bool:
+        return self.unconfirmed < self._large
 
     @property
     def settled(self) -> bool:
@@ -105,7 +126,7 @@ class Stream:
         """The frame that carries `payload`. Ask `has_room` first."""
         self._sent += 1
         frame = self._frame(DATA, self._sent, payload)
-        self._kept.append((self._sent, frame))
+        self._kept.append((self._sent, frame, now))
         self.unconfirmed += len(frame)
         self._spoke = now
         return frame
@@ -113,7 +134,7 @@ class Stream:
     def receive(self, frame: Frame, now: float) -> tuple[list[memoryview], list[bytes]]:
         """Take a frame that came: the payloads that are next (one or none), frames to be sent."""
         self.heard = now
-        self._confirm(frame.confirmed)
+        self._confirm(frame.confirmed, now)
         out: list[bytes] = []
         came: list[memoryview] = []
         if frame.kind == DATA and frame.number == self._received + 1:
@@ -127,8 +148,16 @@ class Stream:
             out += self._ask(now)
         if frame.kind == RESEND:
             # what is kept confirms what had come when it was sent: that is still so
-            out += [kept for number, kept in self._kept if number > frame.confirmed]
+            out += [kept for number, kept, _ in self._kept if number > frame.confirmed]
         return came, out
+
+    def hold(self, on: bool, now: float) -> list[bytes]:
+        """Whether the owner can't pass on what came, and more would have to wait here. Returns what
+        is to be sent."""
+        if on == self._holds:
+            return []
+        self._holds = on
+        return [] if on else [self._say(BEAT, now)]
 
     def beat(self, now: float) -> list[bytes]:
         """What is to be sent now although nothing happened."""
@@ -139,6 +168,7 @@ class Stream:
     def resume(self, now: float) -> bytes:
         """The first frame over a connection made anew."""
         self._asked = (self._received, now)
+        self._quickest = float("inf")  # it may lead another way
         return self._say(RESEND, now)
 
     def _ask(self, now: float) -> Iterable[bytes]:
@@ -148,9 +178,26 @@ class Stream:
             return []
         return [self.resume(now)]
 
-    def _confirm(self, number: int) -> None:
+    def _confirm(self, number: int, now: float) -> None:
+        before = self.unconfirmed
+        told = -1.0
         while self._kept and self._kept[0][0] <= number:
-            self.unconfirmed -= len(self._kept.popleft()[1])
+            _, frame, sent = self._kept.popleft()
+            self.unconfirmed -= len(frame)
+            if len(frame) > _TELLING:
+                told = sent
+        if told >= 0.0:
+            self._judge(now - told, told, before, now)
+
+    def _judge(self, took: float, sent: float, before: int, now: float) -> None:
+        """A piece, sent when `before` bytes at most were on their way, took so long."""
+        self._quickest = min(self._quickest, took)
+        if took > self._quickest + _QUEUE:
+            if sent >= self._shrunk:  # what was sent before that is no news
+                self._shrunk = now
+                self._large = max(_LEAST, self._large * 2 // 3)
+        elif before >= self._large:
+            self._large = min(WINDOW, self._large + (before - self.unconfirmed))
 
     def _say(self, kind: int, now: float) -> bytes:
         self._spoke = now
@@ -158,4 +205,6 @@ class Stream:
 
     def _frame(self, kind: int, number: int, payload: bytes) -> bytes:
         self._quiet_bytes = self._quiet_frames = 0
-        return _HEADER.pack(kind, self.token, number, self._received) + payload
+        if not self._holds:
+            self._told = self._received
+        return _HEADER.pack(kind, self.token, number, self._told) + payload

@@ -38,6 +38,7 @@ from .stream import Stream, Timing
 
 _CHUNK = 1 << 18
 _MOST = 64 << 20  # bytes of messages for the head; then the driver is not read on
+_MOST_IN = 8 << 20  # bytes for the driver; then the head is told to wait
 _TICK = 0.25
 _RETRY = 2.0  # seconds after which a connection that doesn't answer is made anew
 
@@ -207,7 +208,7 @@ class Tunnel:
         if self._stream.silent(now) > self._timing.silence:
             return
         while self._stream.has_room:
-            packet = self._outbox.next()
+            packet = self._outbox.next(self._stream.has_room_for_large)
             if packet is None:
                 return
             self._send(self._stream.send(packet, now))
@@ -288,9 +289,11 @@ class Tunnel:
             try:
                 del self._to_driver[: self._driver.send(self._to_driver)]
             except BlockingIOError:
-                return
+                break
             except OSError:
                 self._left()
+        for frame in self._stream.hold(len(self._to_driver) > _MOST_IN, time.monotonic()):
+            self._send(frame)
 
     def _read(self) -> None:
         assert self._driver is not None
