@@ -73,18 +73,39 @@ class Finished(msgspec.Struct, array_like=True):
     count: int
 
 
+class Stretch(msgspec.Struct, array_like=True):
+    """Quick tasks that one lane, a worker or an actor, ran one close after the other.
+
+    `name` is that of the first one's function, `mixed` says that it isn't that of all; `actor` is
+    "" for a worker's. The times are from the first one's submission and start to the last one's
+    return.
+    """
+
+    cell: str
+    name: str
+    actor: str
+    worker: str
+    count: int
+    submitted: float
+    started: float
+    returned: float
+    mixed: bool = False
+
+
 class EventBatch(msgspec.Struct, array_like=True):
     """The tasks that changed since the subscriber's last batch, each in its newest state.
 
     `dropped` counts changes that fell out of the bounded log before they were read: a view that
     sees it grow asks for the whole list again. A brief batch tells of quick tasks only in numbers:
-    those of which no batch said that they are live are in `finished`.
+    those of which no batch said that they are live are in `finished`, and for who wants to know
+    where and when they ran in `stretches`, together with all that are told of as a sample.
     """
 
     tasks: list[TaskInfo]
     time: float
     dropped: int = 0
     finished: list[Finished] = []
+    stretches: list[Stretch] = []
 
 
 class LogLine(msgspec.Struct, array_like=True):

@@ -15,12 +15,16 @@ thousands of them once more for each batch costs more than all the rest.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
 
 from .events import ACTOR, CALL, TASK, EventBatch, Finished, TaskInfo
 from .messages import Events, TaskSpec
 from .records import LIVE_STATES, Task, TaskState
+from .stretches import SPAN, Stretches
 
 KEPT = 10_000
 INTERVAL = 0.1
@@ -34,12 +38,13 @@ _KINDS = (TASK, ACTOR, CALL)
 class Feed:
     """Owned by the scheduler. Who watches briefly is told of a task that is quicker than a batch
     as one more of its function: a view that only counts need not read of each. One that draws some
-    as well watches with a sample."""
+    as well watches with a sample, and one that draws lanes is also told of stretches."""
 
     def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
         self.watchers: set[bytes] = set()
         self.brief: set[bytes] = set()  # of the watchers
         self.sampled: set[bytes] = set()  # of the brief ones
+        self.stretched: set[bytes] = set()  # of the sampled ones
         self._whole = False  # some are not brief
         self.ended: deque[Task] = deque(maxlen=kept)
         # What happened since the last batch. For those who are told of each task, one maybe more
@@ -50,9 +55,13 @@ class Feed:
         self._told: set[bytes] = set()  # tasks that they believe to be live
         self._moved: list[Task] = []  # told, or failed: to be told one by one
         self._counted: dict[tuple[str, str, int], int] = {}
-        self._count = 0  # of quick tasks like `_like`, which are not in `_counted` yet
+        self._count = 0  # of quick tasks like `_like`, one worker's, not in `_counted` yet
         self._like: TaskSpec | None = None
+        self._first: Task  # of them
+        self._latest: Task
+        self._until = 0.0  # when the last of them may return
         self._quick: list[Task] = []  # the first few of them, for samples
+        self._stretches = Stretches()
         self._clock = clock
         self._last = 0.0
         self._interval = INTERVAL
@@ -91,10 +100,14 @@ class Feed:
                 or spec.name != like.name
                 or spec.cell != like.cell
                 or spec.kind != like.kind
+                or task.worker is not self._first.worker
+                or task.returned > self._until
             ):
                 self._sum_up()
-                self._like = spec
+                self._like, self._first = spec, task
+                self._until = task.started + SPAN if self.stretched else math.inf
             self._count += 1
+            self._latest = task
             if self.sampled and len(self._quick) <= FEW:
                 self._quick.append(task)
 
@@ -102,12 +115,19 @@ class Feed:
         if self._like is not None and self._count:
             key = self._like.cell, self._like.name, self._like.kind
             self._counted[key] = self._counted.get(key, 0) + self._count
+            if self.stretched:
+                self._stretches.add(self._first, self._latest, self._count)
         self._count, self._like = 0, None
 
     # -- who watches ----------------------------------------------------------------------------
 
     def watch(
-        self, client: bytes, live: Iterable[Task], brief: bool = False, sample: bool = False
+        self,
+        client: bytes,
+        live: Iterable[Task],
+        brief: bool = False,
+        sample: bool = False,
+        stretches: bool = False,
     ) -> list[tuple[bytes, Events]]:
         """Add a watcher, or let it watch another way; its first batch holds the live tasks. What
         happened before goes first, in the old way."""
@@ -115,6 +135,7 @@ class Feed:
         self.watchers.add(client)
         tasks = list(live)
         (self.sampled.add if brief and sample else self.sampled.discard)(client)
+        (self.stretched.add if brief and sample and stretches else self.stretched.discard)(client)
         if brief:
             self.brief.add(client)
             self._told.update(t.spec.id for t in tasks)
@@ -128,6 +149,7 @@ class Feed:
         self.watchers.discard(client)
         self.brief.discard(client)
         self.sampled.discard(client)
+        self.stretched.discard(client)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -141,6 +163,8 @@ class Feed:
             self._interval = INTERVAL
         if not self.sampled:
             self._quick.clear()
+        if not self.stretched:
+            self._stretches.take()
         self._whole = len(self.brief) < len(self.watchers)
         if not self._whole:
             self._all.clear()
@@ -177,15 +201,20 @@ class Feed:
             self._sum_up()
             counted, self._counted = self._counted, {}
             quick, self._quick = self._quick, []
-            self._interval = BUSY_INTERVAL if sum(counted.values()) > FEW else INTERVAL
+            stretches = self._stretches.take() if self.stretched else []
+            many = sum(counted.values()) > FEW
+            self._interval = BUSY_INTERVAL if many else INTERVAL
             if infos or counted:
                 brief = Events(EventBatch(infos, now, finished=_numbers(counted)))
                 out += [(client, brief) for client in self.brief - self.sampled]
                 if self.sampled:
                     some = _sample(quick, counted)
                     told = [*infos, *(info(t) for t in some)]
-                    sampled = Events(EventBatch(told, now, finished=_numbers(counted)))
-                    out += [(client, sampled) for client in self.sampled]
+                    sampled = EventBatch(told, now, finished=_numbers(counted))
+                    out += [(client, Events(sampled)) for client in self.sampled - self.stretched]
+                    if self.stretched:
+                        with_them = replace(sampled, stretches=stretches if many else [])
+                        out += [(client, Events(with_them)) for client in self.stretched]
         return out
 
     def _one_by_one(self, now: float, patience: float) -> list[TaskInfo]:

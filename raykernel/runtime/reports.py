@@ -39,7 +39,9 @@ class Reports:
         """Changes of tasks are to be told, or no longer: see feed.py."""
         core = self._core
         if message.on:
-            told = core.feed.watch(client.id, core.tasks.values(), message.brief, message.sample)
+            told = core.feed.watch(
+                client.id, core.tasks.values(), message.brief, message.sample, message.stretches
+            )
             core.out.extend(Send(each, batch) for each, batch in told)
         else:
             core.feed.unwatch(client.id)

@@ -51,6 +51,7 @@ class Follower:
         self._undo: list[Callable[[], None]] = []
         self._queued = threading.Lock()  # guards the next
         self._batches: list[EventBatch] = []
+        self._pouring = False  # quick tasks come: none is live, and more will end at once
         self._looked_at = -1e9
         self._polled_at = -1e9
         self._next_snapshot = 0.0
@@ -69,7 +70,11 @@ class Follower:
             subject = self.subject
             self._undo.append(
                 engine.subscribe(
-                    self._receive, self._cell, brief=subject.brief, sample=subject.sample
+                    self._receive,
+                    self._cell,
+                    brief=subject.brief,
+                    sample=subject.sample,
+                    stretches=subject.stretches,
                 )
             )
         self.recall()
@@ -119,6 +124,7 @@ class Follower:
         changed = False
         for batch in batches:
             changed |= self.subject.apply(batch)
+            self._pouring = bool(batch.finished)
         return changed
 
     # -- the viewers ---------------------------------------------------------------------------
@@ -185,7 +191,8 @@ class Follower:
             self.behind = True
             return
         overdue = now >= self._next_snapshot
-        delta = None if overdue or not self.subject.live else self.subject.delta()
+        resting = not self.subject.live and not self._pouring
+        delta = None if overdue or resting else self.subject.delta()
         if delta is None:
             self.tell_all(now)
             return

@@ -28,11 +28,12 @@ class Subject(Protocol):
     poll_every: float
     #: Whether it settles into its static form when no task is left, or only with the session.
     rests: bool
-    #: Whether it wants to know of tasks; if so, whether of quick ones only in numbers, or a
-    #: sample of them: see `Engine.subscribe`.
+    #: Whether it wants to know of tasks; if so, whether of quick ones only in numbers, with a
+    #: sample of them, and with where they ran: see `Engine.subscribe`.
     follows: bool
     brief: bool
     sample: bool
+    stretches: bool
 
     @property
     def live(self) -> int: ...
@@ -83,6 +84,7 @@ class Quiet:
     follows = True
     brief = False
     sample = False
+    stretches = False
     partial = False
 
     def apply(self, batch: EventBatch) -> bool:

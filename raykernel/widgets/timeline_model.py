@@ -7,9 +7,10 @@ is what a lane did for one task:
         | arguments  | a worker  | loading | the function   | storing |
         '---- waiting -----------'---------- the bar -----------------'
 
-Many bars come at once when tasks are tiny. Of a batch with more than `CROWD` of them those that
-follow each other closely in a lane are drawn as one bar with a count, so that neither memory nor
-what is sent grows with the tasks' number. The newest `KEPT` bars are kept, the newest `TOLD` are
+Many bars come at once when tasks are tiny. Those that follow each other closely in a lane are drawn
+as one bar with a count, so that neither memory nor what is sent grows with the tasks' number: the
+feed tells of such tasks as stretches (see `EventBatch`), and of a list or a batch with more than
+`CROWD` of them they are made here. The newest `KEPT` bars are kept, the newest `TOLD` are
 in a snapshot; a page that was opened later asks for older ones page by page.
 
 Times travel as whole microseconds after `origin`. Pure.
@@ -28,8 +29,11 @@ from raykernel.runtime.events import (
     LIVE,
     READY,
     STATES,
+    TASK,
     WAITING,
     EventBatch,
+    Finished,
+    Stretch,
     TaskInfo,
 )
 
@@ -46,6 +50,7 @@ PAGE = 2_000
 CROWD = 300
 CLOSE = 10_000  # microseconds that a bar of several tasks spans at most
 SAMPLES = 1_200  # of how many tasks were waiting
+SAMPLES_TOLD = 200
 ROWS = 8  # of an actor with overlapping calls
 SEVERAL = "several functions"
 
@@ -53,6 +58,7 @@ SEVERAL = "several functions"
 LANE, ROW, NAME, STATE, COUNT, START, WAITED, QUEUED, LOADED, RAN, STORED = range(11)
 RUNS = -1  # in place of RAN: it has not ended
 
+_FINISHED = STATE_NUMBER[FINISHED]
 _PENDING = {STATE_NUMBER[WAITING], STATE_NUMBER[READY]}
 
 
@@ -78,6 +84,7 @@ class Lane:
 
 class TimelineModel(Quiet):
     kind = "timeline"
+    brief = sample = stretches = True
 
     def __init__(self, kept: int = KEPT) -> None:
         self.version = 0
@@ -97,7 +104,12 @@ class TimelineModel(Quiet):
         self._live: dict[str, tuple[int, int]] = {}  # task -> state, number of its bar or -1
         self._over: dict[str, None] = {}  # ended tasks that may be told of again
         self._changed: dict[int, None] = {}
+        # what viewers have been told:
         self._told = -1
+        self._lanes_told: list[list[Any]] = []
+        self._names_told = 0
+        self._samples_told = 0
+        self._samples_taken = 0
 
     @property
     def live(self) -> int:
@@ -105,12 +117,15 @@ class TimelineModel(Quiet):
 
     def apply(self, batch: EventBatch) -> bool:
         self.time = max(self.time, batch.time)
-        changed = self._fold(batch.tasks)
+        changed = self._lay(batch.stretches)
+        changed |= self._fold(batch.tasks, batch.stretches)
+        changed |= self._tally(batch.finished)
         if self.origin and (changed or self._live):
             waiting = sum(self.counts[number] for number in _PENDING)
             running = self.counts[2]
             if not self.samples or self.samples[-1][1:] != [waiting, running]:
                 self.samples.append([self._us(self.time), waiting, running])
+                self._samples_taken += 1
         return changed
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
@@ -118,13 +133,25 @@ class TimelineModel(Quiet):
         for task in tasks:
             state = STATE_NUMBER[task.state]
             known = self._live.get(task.id)
-            if known is None or min(state, 3) >= known[0]:
+            if known is None:
+                told = self.partial and task.state not in LIVE  # as a number, as far as one knows
+            else:
+                told = min(state, 3) < known[0]
+            if not told:
                 fresh.append(task)
         if not self.samples:
             self._recall_samples(fresh)
         return self._fold(fresh)
 
-    def _fold(self, tasks: list[TaskInfo]) -> bool:
+    def _tally(self, finished: list[Finished]) -> bool:
+        for done in finished:
+            self.total += done.count
+            self.counts[_FINISHED] += done.count
+            self.partial = True
+            self.version += 1
+        return bool(finished)
+
+    def _fold(self, tasks: list[TaskInfo], stretches: Iterable[Stretch] = ()) -> bool:
         ended: list[tuple[TaskInfo, int]] = []
         begun: list[TaskInfo] = []
         changed = False
@@ -151,7 +178,8 @@ class TimelineModel(Quiet):
             else:
                 self._live.pop(task.id, None)
                 self._over[task.id] = None
-                if task.started and task.worker:
+                sample = known is None and any(_covers(each, task) for each in stretches)
+                if task.started and task.worker and not sample:
                     ended.append((task, number))
         self._end(ended)  # first, as what begins may take their rows
         for task in begun:
@@ -165,6 +193,26 @@ class TimelineModel(Quiet):
         return changed
 
     # -- bars ----------------------------------------------------------------------------------
+
+    def _lay(self, stretches: list[Stretch]) -> bool:
+        """A bar for each of these; the numbers are told by themselves."""
+        for told in stretches:
+            task = TaskInfo(
+                "", told.name, CALL if told.actor else TASK, FINISHED, told.cell,
+                actor=told.actor, worker=told.worker, submitted=told.submitted,
+                started=told.started, returned=told.returned, ended=told.returned,
+            )  # fmt: skip
+            self.origin = self.origin or task.submitted
+            bar = self._bar(task)
+            bar[COUNT] = told.count
+            if told.mixed:
+                bar[NAME] = self._name(SEVERAL)
+            self._ids.pop(self._add(bar, ""))
+            lane = self.lanes[bar[LANE]]
+            lane.tasks += told.count
+            lane.busy += bar[RAN]
+            lane.free[bar[ROW]] = bar[START] + bar[RAN]
+        return bool(stretches)
 
     def _end(self, ended: list[tuple[TaskInfo, int]]) -> None:
         crowded = len(ended) > CROWD
@@ -283,6 +331,7 @@ class TimelineModel(Quiet):
             running += steps[when][1]
             if n % every == 0 or n == len(steps) - 1:
                 self.samples.append([when, max(0, waiting), max(0, running)])
+                self._samples_taken += 1
 
     # -- what viewers are told and ask -----------------------------------------------------------
 
@@ -290,7 +339,16 @@ class TimelineModel(Quiet):
         self._told = self.version
         self._changed.clear()
         newest = sorted(self.bars)[-TOLD:]
-        return {**self._numbers(), "bars": [[n, *self.bars[n]] for n in newest]}
+        self._lanes_told = self._lanes()
+        self._names_told = len(self.names)
+        self._samples_told = self._samples_taken
+        return {
+            **self._numbers(),
+            "lanes": self._lanes_told,
+            "names": list(self.names),
+            "samples": list(self.samples)[-SAMPLES_TOLD:],
+            "bars": [[n, *self.bars[n]] for n in newest],
+        }
 
     def delta(self) -> dict[str, Any] | None:
         if self._told < 0:
@@ -299,8 +357,18 @@ class TimelineModel(Quiet):
         changed, self._changed = self._changed, {}
         if len(changed) > TOLD:
             return None
-        told = [[n, *self.bars[n]] for n in changed if n in self.bars]
-        return {**self._numbers(), "base": base, "bars": told}
+        told: dict[str, Any] = {**self._numbers(), "base": base}
+        lanes = self._lanes()
+        if lanes != self._lanes_told:
+            told["lanes"] = self._lanes_told = lanes
+        if len(self.names) != self._names_told:
+            told["names"] = list(self.names)
+            self._names_told = len(self.names)
+        fresh = min(self._samples_taken - self._samples_told, SAMPLES_TOLD)
+        self._samples_told = self._samples_taken
+        told["samples"] = list(self.samples)[-fresh:] if fresh else []
+        told["bars"] = [[n, *self.bars[n]] for n in changed if n in self.bars]
+        return told
 
     def _numbers(self) -> dict[str, Any]:
         return {
@@ -309,11 +377,11 @@ class TimelineModel(Quiet):
             "total": self.total,
             "origin": self.origin,
             "time": self._us(self.time) if self.origin else 0,
-            "lanes": [[lane.label, lane.kind, len(lane.free)] for lane in self.lanes],
-            "names": list(self.names),
             "first": next(iter(self.bars), 0),
-            "samples": list(self.samples)[-200:],
         }
+
+    def _lanes(self) -> list[list[Any]]:
+        return [[lane.label, lane.kind, len(lane.free)] for lane in self.lanes]
 
     def answer(self, question: dict[str, Any], engine: Engine | None) -> dict[str, Any]:
         ask = question.get("ask")
@@ -340,6 +408,17 @@ class TimelineModel(Quiet):
 
 def _ends(bar: list[int]) -> int:
     return bar[START] + bar[LOADED] + bar[RAN] + bar[STORED]
+
+
+def _covers(stretch: Stretch, task: TaskInfo) -> bool:
+    """Whether a task is one of those that the stretch stands for, and is told of as a sample."""
+    return (
+        task.state == FINISHED
+        and (stretch.actor or stretch.worker) == (task.actor or task.worker)
+        and stretch.cell == task.cell
+        and stretch.started <= task.started
+        and task.returned <= stretch.returned
+    )
 
 
 def _begin(task: TaskInfo) -> float:

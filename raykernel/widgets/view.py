@@ -119,6 +119,7 @@ class LiveView(anywidget.AnyWidget):
         self._answered = False  # a browser has drawn the widget
         self._in_place = False  # and draws it over the static form
         self._idle_since: float | None = None
+        self._seen = -1  # the model's version at the last step
         # `variant` tells views of a kind apart that show different things
         self._key = (subject.kind, "" if engine is None else engine.session, cell, variant)
         self.on_msg(self._hear)
@@ -243,8 +244,9 @@ class LiveView(anywidget.AnyWidget):
             wait = self._follower.turn(now)
             if self._model.live or not self._model.rests:
                 self._idle_since = None
-            elif self._idle_since is None:
-                self._idle_since = now
+            elif self._idle_since is None or self._seen != self._model.version:
+                self._idle_since = now  # also after tasks that were over before they were told of
+            self._seen = self._model.version
             rested = self._idle_since is not None and now - self._idle_since >= IDLE
             if rested:
                 if self._model.poll_every and self._form != "static":

@@ -8,8 +8,8 @@ top, on a machine that does nothing else.
                  machine that others use too spoils this less
     bytes        what the views send to the front end in a second of it
     --browser    the same in JupyterLab in a headless Chromium, which draws the views
-    --view NAME  with another view than the graph; `none`: progress alone; `nothing`: neither,
-                 which tells how much of a ratio is the machine's mood
+    --view NAME  with other views than the graph, with or without one; `none`: progress alone;
+                 `nothing`: neither, which tells how much of a ratio is the machine's mood
 
 Frames a second are measured by `pytest -s tests/browser/test_graph_frames.py`.
 """
@@ -91,24 +91,28 @@ def compare(plain: Callable[[], Round], shown: Callable[[], Round]) -> Outcome:
     )
 
 
-def in_kernel(view: str) -> Outcome:
+def in_kernel(views: list[str]) -> Outcome:
     with kernel() as k:
         for code in START:
             k.run(code)
         k.run(HIDE)
 
         def shown() -> Round:
-            if view == "nothing":
+            if "nothing" in views:
                 return round_in(k)
             k.run(SHOW)
-            if view != "none":
-                k.run(f"%ray {view}")
+            if "none" not in views:
+                k.run(opening(views))
                 answer(k)
             measured = round_in(k)
             k.run(HIDE)
             return measured
 
         return compare(lambda: round_in(k), shown)
+
+
+def opening(views: list[str]) -> str:
+    return "\n".join(f"%ray {view}" for view in views)
 
 
 def answer(k: Kernel) -> None:
@@ -136,7 +140,7 @@ def told(output: str) -> tuple[float, float]:
     return float(rate), float(cpu)
 
 
-def in_browser(view: str) -> Outcome:
+def in_browser(views: list[str]) -> Outcome:
     from tests.browser.lab import NotebookPage, browsing, find_chromium, serving
 
     with (
@@ -149,7 +153,7 @@ def in_browser(view: str) -> Outcome:
         def count(data: Any) -> None:
             received[0] += len(data)
 
-        cells = [*START, HIDE, SHOW, f"%ray {view}", f"print(round_of({SECONDS}))"]
+        cells = [*START, HIDE, SHOW, opening(views), f"print(round_of({SECONDS}))"]
         lab.write("bench.ipynb", *cells)
         page = browser.new_page(viewport={"width": 1000, "height": 1100})
         page.on("websocket", lambda socket: socket.on("framereceived", count))
@@ -190,7 +194,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--browser", action="store_true", help="in JupyterLab, drawn by Chromium")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--view", choices=(*VIEWS, "none", "nothing"), default="graph")
+    choices = (*VIEWS, "none", "nothing")
+    parser.add_argument("--view", choices=choices, nargs="+", default=["graph"])
     options = parser.parse_args()
     outcome = in_browser(options.view) if options.browser else in_kernel(options.view)
     print(json.dumps(outcome._asdict()) if options.json else outcome)

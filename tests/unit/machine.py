@@ -264,9 +264,9 @@ class SchedulerMachine(Bench, RuleBasedStateMachine):
     def kill_actor(self, who: int, which: int, no_restart: bool) -> None:
         pick(self.drivers, who).say(m.KillActor(pick(self.actors, which).actor, no_restart))
 
-    @rule(who=small, on=flag, brief=flag)
-    def subscribe(self, who: int, on: bool, brief: bool) -> None:
-        pick(self.drivers, who).say(m.Subscribe(on, brief))
+    @rule(who=small, on=flag, brief=flag, lanes=flag)
+    def subscribe(self, who: int, on: bool, brief: bool, lanes: bool) -> None:
+        pick(self.drivers, who).say(m.Subscribe(on, brief, lanes, lanes))
 
     # -- memory --------------------------------------------------------------------------------
 

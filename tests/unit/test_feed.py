@@ -6,7 +6,7 @@ import msgspec
 
 from raykernel.runtime import messages as m
 from raykernel.runtime.events import EventBatch, Finished
-from raykernel.runtime.feed import ALIKE, FEW, INTERVAL, KEPT
+from raykernel.runtime.feed import ALIKE, BUSY_INTERVAL, FEW, INTERVAL, KEPT
 
 from .kit import Process, Session, done, raised, ref, result, runs, sent, signals
 
@@ -255,6 +255,37 @@ def test_a_watcher_with_a_sample_hears_of_few_quick_tasks_one_by_one_and_of_some
     assert session.tick(0.0) == []
     (events,) = sent(session.tick(INTERVAL), session.driver)
     assert len(events.batch.tasks) == 1
+
+
+def test_who_draws_lanes_hears_where_and_when_many_quick_tasks_ran():
+    session = Session(cpus=1, workers=1)
+    (worker,) = session.workers
+    session.driver(m.Subscribe(True, brief=True, sample=True, stretches=True))
+    other = session.connect(b"other")
+    other(m.Subscribe(True, brief=True, sample=True))
+    begin = session.now
+
+    def run(count: int) -> EventBatch:
+        """Tasks of a millisecond, one after the other, every tenth of another function."""
+        for n in range(count):
+            quick = session.spec(name="quick" if n % 10 else "other")
+            session.driver(quick)
+            at = begin + n / 1024
+            worker(msgspec.structs.replace(done(quick), started=at, ended=at + 1 / 1024))
+        out = session.tick(BUSY_INTERVAL)
+        (mine,), (others,) = sent(out, session.driver), sent(out, other)
+        assert others.batch.stretches == []
+        return mine.batch
+
+    assert run(FEW).stretches == []  # each came by itself
+    batch = run(FEW + 80)
+    assert [each.count for each in batch.stretches] == [10] * ((FEW + 80) // 10)
+    assert sum(each.count for each in batch.finished) + len(batch.tasks) == FEW + 80
+    first = batch.stretches[0]
+    assert (first.worker, first.actor, first.name, first.mixed) == ("4711", "", "other", True)
+    assert (first.started - begin, first.returned - begin) == (0.0, 10 / 1024)
+    session.driver(m.Subscribe(True, brief=True, sample=True))
+    assert run(FEW + 1).stretches == []
 
 
 def test_a_told_task_is_told_again_when_it_becomes_ready():

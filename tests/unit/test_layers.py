@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "raykernel.runtime.spill",
         "raykernel.runtime.store",
         "raykernel.runtime.streams",
+        "raykernel.runtime.stretches",
         "raykernel.runtime.submission",
         "raykernel.runtime.wire",
     ),
@@ -150,6 +151,7 @@ SANS_IO = (
     "raykernel.runtime.spill",
     "raykernel.runtime.store",
     "raykernel.runtime.streams",
+    "raykernel.runtime.stretches",
     "raykernel.runtime.submission",
 )
 IO = {

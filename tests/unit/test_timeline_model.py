@@ -13,6 +13,8 @@ from raykernel.runtime.events import (
     READY,
     RUNNING,
     EventBatch,
+    Finished,
+    Stretch,
     TaskInfo,
 )
 from raykernel.util import trace
@@ -54,7 +56,7 @@ def test_a_running_task_has_an_open_bar_that_its_end_closes() -> None:
     delta = model.delta()
     assert delta is not None
     assert delta["bars"] == [[0, 0, 0, 0, 2, 1, 1_000_000, 0, 1_000_000, 0, -1, 0]]
-    assert delta["samples"] == [[0, 1, 0], [1_100_000, 0, 1]]
+    assert delta["samples"] == [[1_100_000, 0, 1]], "the first is in the snapshot"
     feed(model, ended("f1", 2.0, submitted=1.0, state=FAILED), time=3.1)
     delta = model.delta()
     assert delta is not None
@@ -85,6 +87,43 @@ def test_a_crowd_of_tiny_tasks_is_drawn_as_few_bars_that_count_them() -> None:
     assert sum(bar[5] for bar in snapshot["bars"]) == model.total == 5_000
     assert len(snapshot["bars"]) <= 60
     assert model.lanes[0].tasks == 5_000
+
+
+def test_stretches_are_bars_and_the_sample_of_their_tasks_only_counts() -> None:
+    model = TimelineModel()
+    lay = [
+        Stretch("", "f", "", "7", 900, 0.5, 1.0, 1.009),
+        Stretch("", "A.m", "aa", "8", 100, 0.5, 1.0, 1.005, mixed=True),
+    ]
+    sample = [ended("f1", 1.001, 0.001, returned=1.002), ended("f2", 1.5, 0.1, returned=1.6)]
+    batch = EventBatch(sample, 1.7, finished=[Finished("", "f", "task", 998)], stretches=lay)
+    assert model.apply(batch)
+    assert (model.total, model.counts[3], model.live) == (1_000, 1_000, 0)
+    bars = [(bar[3], bar[5]) for bar in model.snapshot()["bars"]]
+    assert [(model.names[name], count) for name, count in bars] == [
+        ("f", 900), ("several functions", 100), ("f", 1)
+    ]  # fmt: skip
+    assert [lane.label for lane in model.lanes] == ["worker 7", "A"]
+    assert model.lanes[0].busy == 109_000
+    assert "many tasks" in reply(model, {"ask": "task", "bar": 0}, None)["refused"]
+    assert not model.merge([ended("f7", 1.003, 0.001)]), "a list holds what was told as a number"
+    assert model.merge([TaskInfo("g1", "g", state=RUNNING, worker="7", started=2.0)])
+    assert model.total == 1_001
+
+
+def test_a_delta_says_only_what_is_different() -> None:
+    model = TimelineModel()
+    feed(model, ended("f1", 1.0), time=2.0)
+    model.snapshot()
+    feed(model, ended("f2", 2.0), time=3.0)
+    delta = model.delta()
+    assert delta is not None
+    assert {"lanes", "names"} & set(delta) == set()
+    assert (delta["samples"], len(delta["bars"])) == ([], 1)
+    feed(model, ended("g1", 3.0, worker="8"), time=4.0)
+    delta = model.delta()
+    assert delta is not None
+    assert (delta["names"], len(delta["lanes"])) == (["f", "g"], 2)
 
 
 def test_memory_and_messages_are_bounded_and_older_bars_come_page_by_page() -> None:

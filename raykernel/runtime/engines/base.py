@@ -46,13 +46,19 @@ class Engine(Protocol):
         ...
 
     def subscribe(
-        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+        self,
+        sink: EventSink,
+        cell: str = "",
+        brief: bool = False,
+        sample: bool = False,
+        stretches: bool = False,
     ) -> Callable[[], None]:
         """Send `sink` a first batch with the live tasks, then changes at most 10 times a second.
 
         `cell` limits it to one cell's tasks. With `brief` tasks quicker than a batch may come as
         numbers only (`EventBatch.finished`); with `sample` as well, few of them come one by one,
-        and of many some do. Returns the function that ends the subscription.
+        and of many some do; with `stretches` as well, it is told where and when the many ran
+        (`EventBatch.stretches`). Returns the function that ends the subscription.
         """
         ...
 

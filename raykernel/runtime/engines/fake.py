@@ -87,7 +87,12 @@ class FakeEngine:
         return self.answers[what]
 
     def subscribe(
-        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+        self,
+        sink: EventSink,
+        cell: str = "",
+        brief: bool = False,
+        sample: bool = False,
+        stretches: bool = False,
     ) -> Callable[[], None]:
         key = max(self._sinks, default=0) + 1
         self._sinks[key] = (sink, cell)

@@ -30,6 +30,8 @@ from raykernel.runtime.session import SessionInfo
 
 STOP_TIMEOUT = 5.0
 S = TypeVar("S")
+Detail = tuple[bool, bool, bool]  # whether brief, with a sample, with stretches: as in `subscribe`
+_ALL: Detail = (False, False, False)
 
 
 class LocalEngine:
@@ -56,8 +58,8 @@ class LocalEngine:
         self.namespace = client.welcome.namespace
         self.undo: list[Callable[[], None]] = []  # when the connection ends
         self._process = process
-        self._sinks: dict[int, tuple[EventSink, str, bool, bool]] = {}
-        self._wanted = (False, False)  # what the head was last asked for
+        self._sinks: dict[int, tuple[EventSink, str, Detail]] = {}
+        self._wanted = _ALL  # what the head was last asked for
         self._logs: dict[int, LogSink] = {}
         self._bars: dict[int, BarSink] = {}
         self._warned: list[Callable[[str], None]] = []
@@ -75,12 +77,18 @@ class LocalEngine:
         return self.client.query(what, kind, **filters)
 
     def subscribe(
-        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+        self,
+        sink: EventSink,
+        cell: str = "",
+        brief: bool = False,
+        sample: bool = False,
+        stretches: bool = False,
     ) -> Callable[[], None]:
         with self._lock:
             self._keys += 1
             key = self._keys
-            self._sinks[key] = (sink, cell, brief, sample)
+            sample &= brief
+            self._sinks[key] = (sink, cell, (brief, sample, sample and stretches))
             self._wanted = wanted = self._detail()
         # asked for again by each subscriber: the first batch holds what is live now
         self.client.post(m.Subscribe(True, *wanted))
@@ -89,17 +97,19 @@ class LocalEngine:
             with self._lock:
                 self._sinks.pop(key, None)
                 left = bool(self._sinks)
-                wanted = self._detail() if left else (False, False)
+                wanted = self._detail() if left else _ALL
                 same, self._wanted = wanted == self._wanted, wanted
             if not self.client.closed and not (left and same):
                 self.client.post(m.Subscribe(left, *wanted))
 
         return end
 
-    def _detail(self) -> tuple[bool, bool]:
+    def _detail(self) -> Detail:
         """How the head is to tell of tasks, so that each of the sinks knows what it wants."""
-        briefly = all(brief for _, _, brief, _ in self._sinks.values())
-        return briefly, briefly and any(sample for *_, sample in self._sinks.values())
+        wanted = [detail for *_, detail in self._sinks.values()]
+        if not all(each[0] for each in wanted):
+            return _ALL
+        return True, any(each[1] for each in wanted), any(each[2] for each in wanted)
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
         return self._add(self._logs, sink)
@@ -243,13 +253,14 @@ class LocalEngine:
     def _tell(self, batch: EventBatch) -> None:
         with self._lock:
             sinks = list(self._sinks.values())
-        for sink, cell, *_ in sinks:
+        for sink, cell, _ in sinks:
             if not cell:
                 sink(batch)
                 continue
             tasks = [t for t in batch.tasks if t.cell == cell]
             finished = [f for f in batch.finished if f.cell == cell]
-            sink(EventBatch(tasks, batch.time, batch.dropped, finished))
+            stretches = [s for s in batch.stretches if s.cell == cell]
+            sink(EventBatch(tasks, batch.time, batch.dropped, finished, stretches))
 
     def _log(self, lines: list[LogLine]) -> None:
         with self._lock:

@@ -97,7 +97,12 @@ class RayEngine:
         return ray_queries.answer(self, what, filters)
 
     def subscribe(
-        self, sink: EventSink, cell: str = "", brief: bool = False, sample: bool = False
+        self,
+        sink: EventSink,
+        cell: str = "",
+        brief: bool = False,
+        sample: bool = False,
+        stretches: bool = False,
     ) -> Callable[[], None]:
         assert self.watcher is not None
         return self.watcher.subscribe(sink, cell)

@@ -120,11 +120,13 @@ class Query(Message, frozen=True, tag=14):
 
 class Subscribe(Message, frozen=True, tag=15):
     """Start (`on`) or end the event feed; `brief`: quick tasks as numbers only; `sample`: and
-    where they are few all, else some of them one by one."""
+    where they are few all, else some of them one by one; `stretches`: and
+    where and when the many ran."""
 
     on: bool
     brief: bool = False
     sample: bool = False
+    stretches: bool = False
 
 
 class TaskFinished(Message, frozen=True, tag=16):
