@@ -5,17 +5,14 @@ It is taken while the last cell of the notebook below is at work, half of it don
 
 from __future__ import annotations
 
-import tempfile
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
-from playwright.sync_api import FloatRect, expect
+from playwright.sync_api import expect
 
-from tests.browser.lab import PATIENCE, NotebookPage, browsing, find_chromium, serving, until
+from docs import desk
+from tests.browser.lab import PATIENCE, until
 
 WIDTH = 960  # CSS pixels; twice as many in the picture
-MARGIN = 12
 #: What the block says of the gradients when the picture is taken, and the plot's steps.
 MOMENT = "18 done · 6 running · 12 waiting"
 STEPS_DRAWN = 3
@@ -68,23 +65,10 @@ for n, step in enumerate(steps, 1):
 
 
 def take(to: Path) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="raykernel-picture-") as folder,
-        serving(Path(folder)) as lab,
-        browsing(find_chromium()) as browser,
-    ):
-        lab.configure_kernels("c.InlineBackend.figure_format = 'retina'")  # sharp plots
-        lab.write("training.ipynb", START, REMOTE, GRAPH, TRAIN)
-        page = browser.new_page(viewport={"width": WIDTH, "height": 1800}, device_scale_factor=2)
-        book = NotebookPage(page, lab, "training.ipynb")
-        book.open()
-        for side in ("left", "right"):
-            book.command("application:toggle-side-tabbar", side=side)
-        book.command("application:toggle-left-area")
-        book.command("application:toggle-mode")  # without tabs, as there is one notebook
-        for number in range(3):
-            book.run(number)
-            book.wait_until_idle()
+    plots = "c.InlineBackend.figure_format = 'retina'"
+    cells = (START, REMOTE, GRAPH, TRAIN)
+    with desk.notebook(cells, width=WIDTH, height=1800, sharp=2, kernels=plots) as (book, _):
+        desk.run_through(book, 3)
         running = book.run(3)
         drawn: set[str | None] = set()  # first the empty plot
 
@@ -96,24 +80,7 @@ def take(to: Path) -> None:
         expect(running.get_by_role("progressbar", name="gradient")).to_have_attribute(
             "aria-valuetext", MOMENT, timeout=PATIENCE * 1000
         )
-        expect(page.locator(".rk-chip:visible", has_text="running")).to_have_text("6 running")
-        book.show_top()
-        end = running.bounding_box()
-        assert end is not None
-        area: FloatRect = {
-            "x": 0,
-            "y": 0,
-            "width": WIDTH,
-            "height": end["y"] + end["height"] + MARGIN,
-        }
-        save(page.screenshot(clip=area), to)
+        expect(book.page.locator(".rk-chip:visible", has_text="running")).to_have_text("6 running")
+        desk.save_down_to(book, running, to)
         book.wait_until_idle()
         assert book.errors_of_cells() == []
-        lab.end_kernels()
-    print(f"{to}: {to.stat().st_size / 1024:.0f} KiB")
-
-
-def save(screenshot: bytes, to: Path) -> None:
-    """In 256 colours, which a page of text and bars doesn't miss and a clone is grateful for."""
-    image = Image.open(BytesIO(screenshot)).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(to, optimize=True)

@@ -6,15 +6,12 @@ Each view is taken while the work is half done, in the light and in the dark the
 from __future__ import annotations
 
 import os
-import tempfile
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab import PATIENCE, NotebookPage, browsing, serving, until
-from tests.browser.lab import find_chromium as chromium
+from docs import desk
+from tests.browser.lab import NotebookPage, until
 
 LARGEST = 100 * 1024  # bytes of a picture
 WIDTH = 980  # CSS pixels of the window; half as many again in the pictures
@@ -75,25 +72,14 @@ ray.get(winner)"""
 
 def take_all(to: Path) -> None:
     to.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="raykernel-pictures-") as folder,
-        serving(Path(folder)) as lab,
-        browsing(chromium()) as browser,
+    cells = (START, REMOTE, *VIEW_CELLS, WORK)
+    with desk.notebook(cells, width=WIDTH, height=2600, sharp=SHARP, dressed=True) as (
+        book,
+        folder,
     ):
-        lab.write("work.ipynb", START, REMOTE, *VIEW_CELLS, WORK)
-        page = browser.new_page(
-            viewport={"width": WIDTH, "height": 2600}, device_scale_factor=SHARP
-        )
-        expect.set_options(timeout=PATIENCE * 1000)
-        book = NotebookPage(page, lab, "work.ipynb")
-        book.open()
-        for side in ("left", "right"):
-            book.command("application:toggle-side-tabbar", side=side)
-        book.command("application:toggle-left-area")
-        for number in range(len(VIEW_CELLS) + 2):
-            book.run(number)
-            book.wait_until_idle()
-        running = book.run(len(VIEW_CELLS) + 2)
+        page = book.page
+        desk.run_through(book, len(cells) - 1)
+        running = book.run(len(cells) - 1)
         progress = running.locator(".raykernel-progress")
         expect(progress.get_by_role("progressbar", name="fit 3")).to_have_attribute(
             "aria-valuenow", "4"
@@ -107,22 +93,16 @@ def take_all(to: Path) -> None:
             for view in VIEWS:
                 take(book, page.locator(f".raykernel-{view}"), to / f"{view}-{theme}.png")
             take(book, progress, to / f"progress-{theme}.png")
-        os.close(os.open(Path(folder) / "gate", os.O_CREAT))
+        os.close(os.open(folder / "gate", os.O_CREAT))
         book.wait_until_idle()
         assert book.complaints() == []
-        lab.end_kernels()
 
 
 def take(book: NotebookPage, view: Locator, to: Path) -> None:
-    """A picture of one view as it is now, in as many colours as fit into `LARGEST` bytes."""
+    """A picture of one view as it is now."""
     until(lambda: scrolled_to(view), "the view did not come into view")
     book.page.wait_for_timeout(400)  # a frame or two after the theme or the place changed
-    image = Image.open(BytesIO(view.screenshot())).convert("RGB")
-    for colours in (256, 128, 64, 32):
-        image.quantize(colours, dither=Image.Dither.NONE).save(to, optimize=True)
-        if to.stat().st_size <= LARGEST:
-            break
-    print(f"{to}: {to.stat().st_size / 1024:.0f} KiB")
+    desk.save(view.screenshot(), to, LARGEST)
 
 
 def scrolled_to(view: Locator) -> bool:
