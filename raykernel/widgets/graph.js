@@ -3,77 +3,49 @@
 //   graph_store.js    nodes, edges, unfolded cards; selection and search
 //   graph_paint.js    one frame on the canvas
 //   graph_detail.js   hover line and the selected node's story
-//   this file         the page around the canvas, camera, pointer and keys
+//   canvas.js         the page around the canvas, pointer and keys
+//   this file         camera, search, selection
 //
 // Sizes and looks come from the `style_table` trait, so that the static picture and this one
 // agree. Nothing is drawn unless something changed: `View.dirty` asks for one animation frame.
 
-import { count, element, iconButton, inks, onTheme, show, stateChips, stopButton, textual, Voice, write } from "./dom.js";
+import { CanvasView } from "./canvas.js";
+import { element, iconButton, inks, show, write } from "./dom.js";
 import { copyDebug, fillDetail, summary, toldSummary } from "./graph_detail.js";
 import { paintGraph } from "./graph_paint.js";
 import { CELL, CELLS_LEFT, CELLS_TOP, GraphStore, KIND, LABEL, RUNNING } from "./graph_store.js";
-import { Focus, widget } from "./host.js";
+import { widget } from "./host.js";
 
 const PAD = 18, LARGEST = 1.3, SMALLEST = 0.02;
 const HEIGHTS = [150, 200, 250, 300, 350, 400, 450];
 const ROOMY = 3000; // ms that a smaller height must have been enough
 const REST = 150; // ms that the pointer rests before the kernel is asked about a cell
 
-export class GraphView {
+export class GraphView extends CanvasView {
   constructor(store) {
-    this.store = store;
+    super(store, "graph", {
+      role: "task graph", zoomStep: 1.4, empty: "Tasks appear here as they are submitted.",
+    });
     this.marks = store.style.looks.map((look) => new Path2D(look.mark));
-    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.hovered = { node: -1, cell: -1 };
-    this.frame = 0;
     this.shown = null; // the camera as drawn: it glides to its target
     this.rung = -1; // of HEIGHTS
     this.needed = 0; // when all of the height was, last
-    this.build();
-    this.listen();
-    store.views.add(this);
-    this.update();
+    this.setHeight();
+    this.begin();
   }
 
   destroy() {
-    this.store.views.delete(this);
-    cancelAnimationFrame(this.frame);
+    super.destroy();
     clearTimeout(this.resting);
-    this.resized.disconnect();
-    this.untheme();
-    this.root.remove();
   }
 
   // -- the page --------------------------------------------------------------------------------
 
-  build() {
-    this.root = element("div", "raykernel-view raykernel-graph");
-    // JupyterLab's command mode would take arrow keys and letters.
-    this.root.dataset.lmSuppressShortcuts = "true";
-    const bar = element("div", "rk-bar", this.root);
-    this.total = element("span", "rk-total", bar);
-    this.chips = stateChips(bar, this.store.style.looks);
-    const tools = element("span", "rk-tools", bar);
+  buildTools(tools) {
     this.buildSearch(tools);
-    this.stop = stopButton(tools, this.store);
     this.unfoldAll = iconButton(tools, "Unfold all groups", "M2 5l5-3 5 3M2 9l5 3 5-3",
       () => this.store.unfold(-1, !this.store.open.size));
-    iconButton(tools, "Zoom out (or Ctrl and scroll)", "M2 7h10", () => this.zoom(1 / 1.4));
-    iconButton(tools, "Zoom in (or Ctrl and scroll)", "M2 7h10M7 2v10", () => this.zoom(1.4));
-    iconButton(tools, "Show all", "M1.5 5V1.5H5M9 1.5h3.5V5M12.5 9v3.5H9M5 12.5H1.5V9", () => this.fit());
-    this.stage = element("div", "rk-stage", this.root);
-    this.canvas = element("canvas", "", this.stage);
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-roledescription", "task graph");
-    this.empty = textual("div", "Tasks appear here as they are submitted.", "rk-empty");
-    this.stage.append(this.empty);
-    this.tip = element("div", "rk-tip", this.stage);
-    this.detail = element("div", "rk-detail", this.stage);
-    show(this.tip, false);
-    show(this.detail, false);
-    this.voice = new Voice(this.root);
-    this.setHeight();
   }
 
   buildSearch(tools) {
@@ -116,44 +88,10 @@ export class GraphView {
     this.choose(...list[this.turn], true);
   }
 
-  listen() {
-    const canvas = this.canvas;
-    canvas.addEventListener("pointerdown", (event) => this.press(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", (event) => this.release(event));
-    canvas.addEventListener("pointerleave", () => this.hover(-1));
-    canvas.addEventListener("dblclick", (event) => {
-      const [node] = this.at(event.offsetX, event.offsetY);
-      const row = this.store.state.nodes[node];
-      if (row && row[KIND] === "group") this.store.unfold(node, !this.store.open.has(node));
-      else this.fit();
-    });
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("wheel", (event) => {
-      // Scrolling past must scroll the page: zoom only when it is clearly meant.
-      const focused = canvas.getRootNode().activeElement === canvas;
-      if (!(event.ctrlKey || event.metaKey || focused)) return;
-      event.preventDefault();
-      const step = Math.max(-60, Math.min(60, event.deltaY));
-      this.zoom(Math.exp(-step / 180), event.offsetX, event.offsetY, true);
-    }, { passive: false });
-    this.focus = new Focus(this.root);
-    this.resized = new ResizeObserver(() => this.resize());
-    this.resized.observe(this.stage);
-    this.untheme = onTheme(() => this.dirty());
-  }
-
-  refocus() {
-    this.focus.restore();
-  }
-
   update() {
     const { state, found, open } = this.store;
-    write(this.total, count(state.total, "task"));
-    this.chips(state.counts);
-    show(this.empty, !state.nodes.length);
-    if (state.waits) write(this.empty, state.waits);
+    const live = state.counts[0] + state.counts[1] + state.counts[RUNNING] > 0;
+    this.updateBar(live, state.nodes.length);
     show(this.unfoldAll, state.mode === "groups");
     const label = open.size ? "Fold all groups" : "Unfold all groups";
     this.unfoldAll.title = label;
@@ -162,10 +100,8 @@ export class GraphView {
     this.canvas.setAttribute("aria-label",
       `Task graph, ${this.store.headline()}. Arrow keys walk through the tasks, Enter unfolds a ` +
       "group, slash searches, plus and minus zoom, 0 shows all.");
-    const resting = !(state.counts[0] + state.counts[1] + state.counts[RUNNING]);
-    show(this.stop, this.store.style.stops && !resting);
-    this.voice.say(this.store.headline(), resting && this.store.selected < 0);
-    this.setHeight(resting);
+    this.voice.say(this.store.headline(), !live && this.store.selected < 0);
+    this.setHeight(!live);
     this.showDetail();
     this.dirty();
   }
@@ -190,20 +126,9 @@ export class GraphView {
     this.needed = now;
   }
 
-  resize() {
-    const width = this.stage.clientWidth, height = this.stage.clientHeight;
-    if (!width || !height) return;
-    const sharp = window.devicePixelRatio || 1;
-    const changed = width !== this.width || height !== this.height;
-    this.width = width;
-    this.height = height;
-    this.canvas.width = Math.round(width * sharp);
-    this.canvas.height = Math.round(height * sharp);
-    if (changed) {
-      this.shown = null;
-      this.setHeight();
-    }
-    this.paint(performance.now()); // at once: a resized canvas is blank
+  sized() {
+    this.shown = null;
+    this.setHeight();
   }
 
   // -- the camera: screen = world * scale + (x, y) ----------------------------------------------
@@ -228,11 +153,11 @@ export class GraphView {
     const ratio = scale / from.scale;
     this.store.camera = { scale, x: x - (x - from.x) * ratio, y: y - (y - from.y) * ratio };
     if (atOnce) this.shown = null;
-    this.hover(-1);
+    this.point();
     this.dirty();
   }
 
-  pan(dx, dy) {
+  drag(dx, dy) {
     const from = this.target();
     this.store.camera = { scale: from.scale, x: from.x + dx, y: from.y + dy };
     this.shown = null;
@@ -241,54 +166,37 @@ export class GraphView {
 
   // -- pointer and keys --------------------------------------------------------------------------
 
-  press(event) {
-    if (event.button !== 0) return;
-    this.grip = { x: event.clientX, y: event.clientY, moved: false };
-    this.canvas.setPointerCapture(event.pointerId);
-    this.canvas.focus({ preventScroll: true });
+  point(x, y) {
+    this.hover(...(x === undefined ? [-1] : this.at(x, y)));
   }
 
-  move(event) {
-    const grip = this.grip;
-    if (!grip) return this.hover(...this.at(event.offsetX, event.offsetY));
-    const dx = event.clientX - grip.x, dy = event.clientY - grip.y;
-    if (!grip.moved && Math.hypot(dx, dy) < 4) return;
-    this.canvas.classList.add("rk-drag");
-    this.grip = { x: event.clientX, y: event.clientY, moved: true };
-    this.hover(-1);
-    this.pan(dx, dy);
+  pick(x, y) {
+    this.choose(...this.at(x, y));
   }
 
-  release(event) {
-    const grip = this.grip;
-    this.grip = null;
-    this.canvas.classList.remove("rk-drag");
-    if (grip && !grip.moved && event.type === "pointerup") {
-      this.choose(...this.at(event.offsetX, event.offsetY));
-    }
+  visit(x, y) {
+    const [node] = this.at(x, y), row = this.store.state.nodes[node];
+    if (row && row[KIND] === "group") this.store.unfold(node, !this.store.open.has(node));
+    else this.fit();
   }
 
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const arrow = arrows[event.key], { selected, cell, open, state } = this.store;
-    const row = state.nodes[selected];
-    if (arrow && event.shiftKey) this.pan(-60 * arrow[0], -60 * arrow[1]);
-    else if (arrow && cell >= 0) this.choose(selected, this.besideCell(...arrow), true);
-    else if (arrow) this.choose(this.neighbour(...arrow), -1, true);
-    else if (event.key === "+" || event.key === "=") this.zoom(1.4);
-    else if (event.key === "-") this.zoom(1 / 1.4);
-    else if (event.key === "0") this.fit();
-    else if (event.key === "/") this.search.focus({ preventScroll: true });
-    else if (event.key === "Enter" && row && row[KIND] === "group") {
+  walk(dx, dy) {
+    const { selected, cell } = this.store;
+    if (cell >= 0) this.choose(selected, this.besideCell(dx, dy), true);
+    else this.choose(this.neighbour(dx, dy), -1, true);
+  }
+
+  press(key) {
+    const { selected, cell, open, state } = this.store, row = state.nodes[selected];
+    if (key === "/") this.search.focus({ preventScroll: true });
+    else if (key === "Enter" && row && row[KIND] === "group") {
       if (open.has(selected) && cell < 0) this.choose(selected, 0, true);
       else if (cell < 0) this.store.unfold(selected, true);
-    } else if (event.key === "Escape" && cell >= 0) this.choose(selected, -1, true);
-    else if (event.key === "Escape" && open.has(selected)) this.store.unfold(selected, false);
-    else if (event.key === "Escape" && selected >= 0) this.choose(-1);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+    } else if (key === "Escape" && cell >= 0) this.choose(selected, -1, true);
+    else if (key === "Escape" && open.has(selected)) this.store.unfold(selected, false);
+    else if (key === "Escape" && selected >= 0) this.choose(-1);
+    else return false;
+    return true;
   }
 
   /** What is under a point of the canvas: [node, cell], -1 for none. Small marks are easier to hit
@@ -342,8 +250,8 @@ export class GraphView {
     this.canvas.classList.toggle("rk-over", node >= 0);
     const { store } = this, row = store.state.nodes[node];
     const same = node === store.selected && cell === store.cell;
-    show(this.tip, Boolean(row) && !same);
-    if (row && !same) {
+    if (!row || same) show(this.tip, false);
+    else {
       if (cell < 0) this.fillTip(row[LABEL], summary(store, row), store.geo[node]);
       else {
         const look = store.style.looks[store.open.get(node).states[cell]];
@@ -358,15 +266,9 @@ export class GraphView {
     this.dirty();
   }
 
-  fillTip(name, words, [bx, by, bw, bh]) {
-    this.tip.replaceChildren(textual("b", name), textual("span", words));
+  fillTip(name, words, [bx, by, , bh]) {
     const { scale, x, y } = this.shown || this.target();
-    const left = Math.min(x + bx * scale, this.width - this.tip.offsetWidth - 8);
-    const under = y + (by + bh) * scale + 8;
-    const above = y + by * scale - 8 - this.tip.offsetHeight;
-    const fits = under + this.tip.offsetHeight < this.height || above < 4;
-    this.tip.style.left = `${Math.max(8, left)}px`;
-    this.tip.style.top = `${fits ? Math.min(under, this.height - this.tip.offsetHeight - 4) : above}px`;
+    this.showTip(name, words, x + bx * scale, y + (by + bh) * scale + 8, y + by * scale - 8);
   }
 
   choose(node, cell = -1, byKey = false) {
@@ -386,18 +288,10 @@ export class GraphView {
     const sx = x + (bx + Math.min(bw, 300) / 2) * scale, sy = y + (by + Math.min(bh, 60) / 2) * scale;
     const dx = Math.max(0, 30 - sx) - Math.max(0, sx - this.width + 30);
     const dy = Math.max(0, 30 - sy) - Math.max(0, sy - this.height + 30);
-    if (dx || dy) this.pan(dx, dy);
+    if (dx || dy) this.drag(dx, dy);
   }
 
   // -- drawing -----------------------------------------------------------------------------------
-
-  dirty() {
-    if (this.frame || !this.width) return;
-    this.frame = requestAnimationFrame((now) => {
-      this.frame = 0;
-      this.paint(now);
-    });
-  }
 
   /** Move the drawn camera towards its target; true while it is on its way. */
   glide(now) {

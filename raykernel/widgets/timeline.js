@@ -2,10 +2,12 @@
 //
 //   timeline_store.js    bars, lanes, the window on time, the selection
 //   timeline_paint.js    one frame on the canvas
-//   this file            the page around the canvas, pointer and keys
+//   canvas.js            the page around the canvas, pointer and keys
+//   this file            the window on time, selection
 
-import { clock, count, duration, element, iconButton, inks, onTheme, show, stateChips, stopButton, textual, Voice, wordButton, write } from "./dom.js";
-import { Focus, widget } from "./host.js";
+import { CanvasView } from "./canvas.js";
+import { clock, count, duration, element, inks, show, textual, wordButton } from "./dom.js";
+import { widget } from "./host.js";
 import { AXIS, barFacts, LABELS, LANE_HEIGHT, laneTops, paintTimeline } from "./timeline_paint.js";
 import { COUNT_OF, LANE, NAME, ROW, START, TimelineStore } from "./timeline_store.js";
 
@@ -13,91 +15,27 @@ const LOWEST = 120, HIGHEST = 420; // pixels
 const CLOSEST = 20; // microseconds across the view at the deepest zoom
 const FOLLOWED = 10e6; // microseconds in view while following
 
-export class TimelineView {
+export class TimelineView extends CanvasView {
   constructor(store) {
-    this.store = store;
-    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    super(store, "timeline", { role: "timeline", zoomStep: 2, empty: "Bars appear here as tasks run." });
     this.hovered = -1;
     this.waits = false;
-    this.frame = 0;
-    this.build();
-    this.listen();
-    store.views.add(this);
-    this.update();
+    this.begin();
   }
 
   destroy() {
-    this.store.views.delete(this);
-    cancelAnimationFrame(this.frame);
+    super.destroy();
     clearTimeout(this.again);
-    this.resized.disconnect();
-    this.untheme();
-    this.root.remove();
   }
 
-  build() {
-    this.root = element("div", "raykernel-view raykernel-timeline");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    const bar = element("div", "rk-bar", this.root);
-    this.total = element("span", "rk-total", bar);
-    this.chips = stateChips(bar, this.store.style.looks);
-    const tools = element("span", "rk-tools", bar);
-    this.stop = stopButton(tools, this.store);
+  buildTools(tools) {
     this.waiting = wordButton(tools, "Waiting", () => this.toggleWaits(), "Show how long each task waited");
     this.following = wordButton(tools, "Follow", () => this.toggleFollow(), "Keep the newest in view");
-    iconButton(tools, "Zoom out (or Ctrl and scroll)", "M2 7h10", () => this.zoom(2));
-    iconButton(tools, "Zoom in (or Ctrl and scroll)", "M2 7h10M7 2v10", () => this.zoom(0.5));
-    iconButton(tools, "Show all", "M1.5 5V1.5H5M9 1.5h3.5V5M12.5 9v3.5H9M5 12.5H1.5V9", () => this.fit());
-    this.stage = element("div", "rk-stage", this.root);
-    this.canvas = element("canvas", "", this.stage);
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-roledescription", "timeline");
-    this.empty = textual("div", "Bars appear here as tasks run.", "rk-empty");
-    this.stage.append(this.empty);
-    this.tip = element("div", "rk-tip", this.stage);
-    this.detail = element("div", "rk-detail", this.stage);
-    show(this.tip, false);
-    show(this.detail, false);
-    this.voice = new Voice(this.root);
-  }
-
-  listen() {
-    const canvas = this.canvas;
-    canvas.addEventListener("pointerdown", (event) => this.press(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", (event) => this.release(event));
-    canvas.addEventListener("pointerleave", () => this.hover(-1));
-    canvas.addEventListener("dblclick", (event) => this.zoomToBar(this.at(event.offsetX, event.offsetY)));
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("wheel", (event) => {
-      // Scrolling past must scroll the page: zoom only when it is clearly meant.
-      const focused = canvas.getRootNode().activeElement === canvas;
-      if (!(event.ctrlKey || event.metaKey || focused)) return;
-      event.preventDefault();
-      if (event.shiftKey) this.pan(event.deltaY || event.deltaX, 0);
-      else this.zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 120), event.offsetX);
-    }, { passive: false });
-    this.focus = new Focus(this.root);
-    this.resized = new ResizeObserver(() => this.resize());
-    this.resized.observe(this.stage);
-    this.untheme = onTheme(() => {
-      this.tile = null;
-      this.dirty();
-    });
-  }
-
-  refocus() {
-    this.focus.restore();
   }
 
   update() {
     const { store } = this, { state } = store;
-    write(this.total, count(state.total, "task"));
-    this.chips(state.counts);
-    show(this.empty, !store.bars.size);
-    show(this.stop, store.style.stops && store.live());
+    this.updateBar(store.live(), store.bars.size);
     show(this.following, store.live() || store.follow);
     this.following.setAttribute("aria-pressed", String(store.follow));
     this.waiting.setAttribute("aria-pressed", String(this.waits));
@@ -111,16 +49,6 @@ export class TimelineView {
     if (this.stage.clientHeight !== wanted) this.stage.style.height = `${wanted}px`;
     this.showDetail();
     this.dirty();
-  }
-
-  resize() {
-    const width = this.stage.clientWidth, height = this.stage.clientHeight;
-    if (!width || !height) return;
-    const sharp = window.devicePixelRatio || 1;
-    Object.assign(this, { width, height });
-    this.canvas.width = Math.round(width * sharp);
-    this.canvas.height = Math.round(height * sharp);
-    this.paint();
   }
 
   // -- the window on time --------------------------------------------------------------------------
@@ -143,14 +71,14 @@ export class TimelineView {
 
   zoom(factor, x = LABELS + (this.width - LABELS) / 2) {
     const [from, to] = this.view();
-    const span = Math.max(CLOSEST, Math.min((to - from) * factor, 1e12));
+    const span = Math.max(CLOSEST, Math.min((to - from) / factor, 1e12));
     if (this.store.follow) this.store.span = span;
     else {
       const middle = from + ((to - from) * (x - LABELS)) / (this.width - LABELS);
       const part = (middle - from) / (to - from);
       this.store.window = [middle - span * part, middle + span * (1 - part)];
     }
-    this.hover(-1);
+    this.point();
     this.dirty();
   }
 
@@ -162,15 +90,15 @@ export class TimelineView {
     this.dirty();
   }
 
-  pan(dx, dy) {
+  drag(dx, dy) {
     const [from, to] = this.view(), { store } = this;
-    const by = (dx * (to - from)) / (this.width - LABELS);
+    const by = (-dx * (to - from)) / (this.width - LABELS);
     if (dx) {
       store.follow = false;
       store.window = [from + by, to + by];
     }
     const [, height] = laneTops(store.state.lanes);
-    store.scroll = Math.max(0, Math.min(store.scroll + dy, height + AXIS + 8 - this.height));
+    store.scroll = Math.max(0, Math.min(store.scroll - dy, height + AXIS + 8 - this.height));
     this.dirty();
   }
 
@@ -203,55 +131,28 @@ export class TimelineView {
     return found;
   }
 
-  press(event) {
-    if (event.button !== 0) return;
-    this.grip = { x: event.clientX, y: event.clientY, moved: false };
-    this.canvas.setPointerCapture(event.pointerId);
-    this.canvas.focus({ preventScroll: true });
+  point(x, y) {
+    const bar = x === undefined ? null : this.at(x, y);
+    this.hover(bar ? bar[0] : -1, x, y);
   }
 
-  move(event) {
-    const { grip } = this;
-    if (!grip) {
-      const bar = this.at(event.offsetX, event.offsetY);
-      return this.hover(bar ? bar[0] : -1, event.offsetX, event.offsetY);
-    }
-    const dx = event.clientX - grip.x, dy = event.clientY - grip.y;
-    if (!grip.moved && Math.hypot(dx, dy) < 4) return;
-    this.canvas.classList.add("rk-drag");
-    this.grip = { x: event.clientX, y: event.clientY, moved: true };
-    this.hover(-1);
-    this.pan(-dx, -dy);
+  pick(x, y) {
+    const bar = this.at(x, y);
+    this.store.select(bar ? bar[0] : -1);
   }
 
-  release(event) {
-    const { grip } = this;
-    this.grip = null;
-    this.canvas.classList.remove("rk-drag");
-    if (grip && !grip.moved && event.type === "pointerup") {
-      const bar = this.at(event.offsetX, event.offsetY);
-      this.hover(-1);
-      this.store.select(bar ? bar[0] : -1);
-    }
+  visit(x, y) {
+    this.zoomToBar(this.at(x, y));
   }
 
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const arrow = arrows[event.key];
-    if (arrow && event.shiftKey) this.pan(80 * arrow[0], 48 * arrow[1]);
-    else if (arrow) this.walk(...arrow);
-    else if (event.key === "+" || event.key === "=") this.zoom(0.5);
-    else if (event.key === "-") this.zoom(2);
-    else if (event.key === "0") this.fit();
-    else if (event.key === "f") this.toggleFollow();
-    else if (event.key === "w") this.toggleWaits();
-    else if (event.key === "Enter" && this.store.selected >= 0) {
-      this.zoomToBar(this.store.bars.get(this.store.selected));
-    } else if (event.key === "Escape" && this.store.selected >= 0) this.store.select(-1);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+  press(key) {
+    const { store } = this;
+    if (key === "f") this.toggleFollow();
+    else if (key === "w") this.toggleWaits();
+    else if (key === "Enter" && store.selected >= 0) this.zoomToBar(store.bars.get(store.selected));
+    else if (key === "Escape" && store.selected >= 0) store.select(-1);
+    else return false;
+    return true;
   }
 
   /** To the next bar of the lane, or to the nearest in the next lane. */
@@ -284,19 +185,14 @@ export class TimelineView {
       barFacts(store, best).map(([name, value]) => `${name} ${value}`).join(", "));
   }
 
-  hover(number, x = 0, y = 0) {
+  hover(number, x, y) {
     const bar = this.store.bars.get(number);
     this.canvas.classList.toggle("rk-over", Boolean(bar));
     if (number !== this.hovered) this.dirty();
     this.hovered = number;
-    const shown = Boolean(bar) && number !== this.store.selected;
-    show(this.tip, shown);
-    if (!shown) return;
+    if (!bar || number === this.store.selected) return show(this.tip, false);
     const facts = barFacts(this.store, bar).map(([name, value]) => `${name} ${value}`).join(" · ");
-    this.tip.replaceChildren(textual("b", this.nameOf(bar)), textual("span", facts));
-    this.tip.style.left = `${Math.max(8, Math.min(x + 12, this.width - this.tip.offsetWidth - 8))}px`;
-    const under = y + 16, fits = under + this.tip.offsetHeight < this.height;
-    this.tip.style.top = `${fits ? under : Math.max(4, y - this.tip.offsetHeight - 10)}px`;
+    this.showTip(this.nameOf(bar), facts, x + 12, y + 16, y - 10);
   }
 
   nameOf(bar) {
@@ -342,14 +238,6 @@ export class TimelineView {
   }
 
   // -- drawing -------------------------------------------------------------------------------------
-
-  dirty() {
-    if (this.frame || !this.width) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.paint();
-    });
-  }
 
   /** A pattern for what moves data. */
   hatch(pen) {
