@@ -14,7 +14,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from raykernel import api, capture, redefinition, remote_cell, shown_errors, tracebacks
+from raykernel import api, busy_kernel, capture, redefinition, remote_cell, shown_errors, tracebacks
 from raykernel.cell_options import parse_remote
 from raykernel.cells import Cell, CellTracker
 from raykernel.config import RayKernelConfig
@@ -74,6 +74,9 @@ class Notebook:
         self.on_unload(self.cells.remove)
         self.cells.on_start(lambda cell: keep_awake(partial(self.cells.is_running, cell.id)))
         self.cells.on_end(self._cell_ended)
+        kernel = getattr(shell, "kernel", None)
+        if kernel is not None:
+            self.on_unload(busy_kernel.install(kernel, self.cells))
 
         shell.input_transformers_cleanup.insert(0, remote_cell.magic_line)
         self.on_unload(lambda: shell.input_transformers_cleanup.remove(remote_cell.magic_line))

@@ -17,6 +17,7 @@ def open_free(kernel: Any, **options: Any) -> Any:
     class FreeComm(BaseComm):
         # ipywidgets sends nothing where this is None
         kernel: Any = None
+        is_free = True
 
         def publish_msg(
             self,
@@ -38,3 +39,8 @@ def open_free(kernel: Any, **options: Any) -> Any:
 
     FreeComm.kernel = kernel
     return FreeComm(**options)  # type: ignore[no-untyped-call]  # ipykernel leaves it so
+
+
+def is_free(comm: Any) -> bool:
+    """Whether it is one of these."""
+    return bool(getattr(comm, "is_free", False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -284,6 +285,37 @@ def test_the_stop_button_cancels_its_cells_work(k: Kernel) -> None:
     k.press(k.displays(cell)[0][WIDGET]["model_id"], {"type": "stop"})
     k.until(lambda: WIDGET not in k.displays(cell)[0], 5)
     assert progress_displays(k, cell)[0].endswith("sleep 3 cancelled")
+
+
+def test_buttons_and_a_page_that_comes_are_answered_while_a_cell_waits(k: Kernel) -> None:
+    cell = k.send("ray.get([sleep.remote(60) for _ in range(3)])")
+    k.until(lambda: k.displays(cell) and WIDGET in k.displays(cell)[0])
+    model = k.displays(cell)[0][WIDGET]["model_id"]
+
+    # As a page does that is loaded now: who is there, and which widgets?
+    asked = str(k.client.kernel_info())
+    k.client.get_shell_msg(timeout=20)
+    k.until(lambda: len(k.of(asked, "status")) == 2)
+    assert k.of(cell, "status")[-1]["content"]["execution_state"] == "busy"
+    session = k.client.session
+    target = {"comm_id": "page", "target_name": "jupyter.widget.control", "data": {}}
+    opening = session.msg("comm_open", target, metadata={"version": "1.0.0"})
+    k.client.shell_channel.send(opening)
+    data = {"method": "request_states"}
+    k.client.shell_channel.send(session.msg("comm_msg", {"comm_id": "page", "data": data}))
+
+    def told() -> dict[str, Any]:
+        for m in k.messages:
+            if m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == "page":
+                return dict(m["content"]["data"]["states"])
+        return {}
+
+    assert k.until(told)[model]["state"]["snapshot"]["total"] == 3
+    k.press(model, {"type": "stop"})
+    error = k.finish(cell)
+    assert error is not None
+    assert "TaskCancelledError" in error["ename"]
+    assert k.value(k.run("1 + 1")) == "2"  # and the kernel takes cells as before
 
 
 def test_the_sessions_end_settles_what_is_shown() -> None:
