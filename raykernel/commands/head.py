@@ -22,7 +22,8 @@ import zmq
 import raykernel
 from raykernel import api, lifetime
 from raykernel.commands import CommandError
-from raykernel.runtime import session
+from raykernel.config import RayKernelConfig
+from raykernel.runtime import session, settings
 from raykernel.runtime.attach import Build
 from raykernel.runtime.remote import address as addresses
 from raykernel.runtime.remote.address import Address
@@ -65,6 +66,9 @@ def _session(options: Any) -> tuple[SessionInfo, bool]:
             raise CommandError(f"session {info.name} has ended")
         return info, False
     sys.path.insert(0, os.getcwd())  # as a notebook here would have it
+    wishes = RayKernelConfig()  # it is notebooks that come, and these are their defaults
+    wishes.read_environment(os.environ)
+    settings.options = lambda: settings.Options(wishes.log_lines_per_cell, wishes.keep_locals)
     try:
         api.init(
             address="local", num_cpus=options.num_cpus, num_gpus=options.num_gpus,
@@ -75,10 +79,7 @@ def _session(options: Any) -> tuple[SessionInfo, bool]:
         raise CommandError(str(error)) from None
     engine = api.engine()
     assert engine is not None
-    info = session.read(engine.session)
-    if options.ttl:  # from here on it is up to those who come
-        lifetime.part(end=False)
-    return info, True
+    return session.read(engine.session), True
 
 
 def _serve(options: Any, info: SessionInfo, ours: bool, build: Build, told: int) -> int:
@@ -90,6 +91,8 @@ def _serve(options: Any, info: SessionInfo, ours: bool, build: Build, told: int)
         gateway = Gateway(info.path, options.listen, mine, theirs[0].decode(), build)
     except (zmq.ZMQError, OSError) as error:
         raise CommandError(f"can't listen on {options.listen}: {error}") from None
+    if ours and options.ttl:  # from here on it is up to those who come
+        lifetime.part(end=False)
     file = Path(options.connection_file or Path(info.path) / "connection.json").absolute()
     try:
         where = Address(

@@ -17,6 +17,7 @@ from .showing import in_notebook, show
 
 if TYPE_CHECKING:
     from raykernel.notebook import Notebook
+    from raykernel.runtime.engines.base import Engine
 
 
 _SESSIONS_OWN = ("num_cpus", "session_ttl")  # what a session is started with, for good
@@ -34,10 +35,11 @@ def _start_parser() -> Any:
         "'local': always start one)",
     )
     made.add_argument(
-        "--ssh", metavar="USER@HOST",
-        help="start a session on that machine over ssh and connect to it; it ends 10 minutes after "
-        "its last notebook has left. USER@HOST/path/to/python: where `raykernel` is not on the "
-        "PATH there",
+        "--ssh", metavar="USER@HOST[:PORT]",
+        help="start a session on that machine over ssh and connect to it; `%%ray stop` ends it, "
+        "else it ends 10 minutes after its last notebook has left. USER@HOST:PORT: another port. "
+        "USER@HOST/path/to/python: where `raykernel` is not on the PATH there. Keys and all else "
+        "are ssh's own to know (~/.ssh/config)",
     )  # fmt: skip
     made.add_argument("--namespace", help="namespace of named actors")
     add_flags(made)
@@ -47,11 +49,16 @@ def _start_parser() -> Any:
 def _start(notebook: Notebook, args: Any) -> None:
     api = notebook.api
     flags = take_flags(args)
+    ssh = vars(args).pop("ssh")
+    if ssh is not None:
+        if args.address is not None:
+            raise UsageError("%ray start: --address or --ssh, not both.")
+        args.address = f"ssh://{ssh}"
     engine = api.engine()
     if engine is not None:
         try:
             line = session_line(engine)
-            if args.address not in (None, "auto", "local") and engine.session not in args.address:
+            if args.address not in (None, "auto", "local") and not _is_at(engine, args.address):
                 raise UsageError(
                     f"%ray start: this notebook uses session {engine.session}. `%ray stop` ends "
                     "or leaves it, then start with --address."
@@ -63,11 +70,6 @@ def _start(notebook: Notebook, args: Any) -> None:
         except Exception as error:
             print(f"Session {engine.session} has died ({error}). Starting another.")
             api.shutdown()
-    ssh = vars(args).pop("ssh")
-    if ssh is not None:
-        if args.address is not None:
-            raise UsageError("%ray start: --address or --ssh, not both.")
-        args.address = f"ssh://{ssh}"
     if args.address is not None:
         given = [f"--{k.replace('_', '-')}" for k, v in vars(args).items() if v is not None]
         given += [f"--{k.replace('_', '-')}" for k in _SESSIONS_OWN if k in flags]
@@ -101,6 +103,10 @@ def _start(notebook: Notebook, args: Any) -> None:
         print(notebook.what_is_kept(), end="")
 
 
+def _is_at(engine: Engine, address: str) -> bool:
+    return engine.session in address or getattr(engine, "place", "") == address
+
+
 def _addresses(_notebook: Notebook) -> list[str]:
     return [*(info.name for info in list_sessions()), "auto", "local"]
 
@@ -117,7 +123,8 @@ def _stop(notebook: Notebook, _args: Any) -> None:
     elif engine.name == "ray":
         print(f"Left the Ray cluster ({name}), which goes on; this notebook's tasks there end.")
     else:
-        print(f"Left session {name}, which goes on. `raykernel stop {name}` ends it.")
+        there = " on its machine" if engine.name == "remote" else ""
+        print(f"Left session {name}, which goes on. `raykernel stop {name}`{there} ends it.")
 
 
 class _Controls:

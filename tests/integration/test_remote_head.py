@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from raykernel import cli
 from raykernel.runtime import context, remains
 from raykernel.runtime.remote import address as addresses
 from tests.integration.far import QUICK, driver, running_head, through, tunnel
-from tests.integration.kernels import kernel
 
 
 @pytest.fixture(scope="module")
@@ -259,52 +257,3 @@ def test_versions_are_compared_before_anything_is_sent(tmp_path: Path) -> None:
         raykernel.init(address=str(tmp_path / "old.json"))
     with pytest.raises(ConnectionError, match=r"none.json can't be read"):
         raykernel.init(address=str(tmp_path / "none.json"))
-
-
-#: Stands for ssh: runs the command here; its -L is a relay of one connection after the other.
-SSH = f"""#!{sys.executable}
-import os, subprocess, sys
-arguments = sys.argv[1:]
-with open({{log!r}}, "a") as log:
-    log.write(" ".join(arguments) + "\\n")
-host, command = arguments[arguments.index("--") + 1], arguments[arguments.index("--") + 2:]
-if host == "nobody@nowhere":
-    sys.exit("ssh: no route")
-if command:
-    os.execv("/bin/sh", ["sh", "-c", command[0]])
-_, here, _, there = arguments[arguments.index("-L") + 1].split(":")
-import asyncio
-async def copy(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-async def relay(reader, writer):
-    far = await asyncio.open_connection("127.0.0.1", int(there))
-    await asyncio.gather(copy(reader, far[1]), copy(far[0], writer))
-async def main():
-    async with await asyncio.start_server(relay, "127.0.0.1", int(here)) as server:
-        await server.serve_forever()
-asyncio.run(main())
-"""
-
-
-def test_a_notebook_starts_a_head_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "ssh"
-    fake.write_text(SSH.format(log=str(tmp_path / "log")))
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with kernel() as k:
-        k.run("%load_ext raykernel\nimport raykernel as ray")
-        k.run(f"%ray start --ssh me@big{sys.executable}")
-        assert k.text(k.run("print(ray.get(ray.remote(lambda: 6 * 7).remote()))")) == "42\n"
-        name = k.text(k.run("print(ray.api.engine().session)")).strip()
-        text = k.text(k.run("%ray stop"))
-        assert f"Left session {name}, which goes on" in text
-    assert cli.main(["stop", name]) == 0
-    first, second = (tmp_path / "log").read_text().splitlines()
-    assert "BatchMode=yes" in first
-    assert f"me@big {sys.executable} -m raykernel head --detach" in first
-    assert "-L 127.0.0.1:" in second
-    with pytest.raises(ConnectionError, match="no head came up on nobody@nowhere: ssh: no route"):
-        raykernel.init(address="ssh://nobody@nowhere")

@@ -52,9 +52,12 @@ class RemoteEngine(LocalEngine):
 
     name = "remote"
 
-    def __init__(self, client: Client, line: Line) -> None:
+    def __init__(self, client: Client, line: Line, place: str) -> None:
         super().__init__(client)
+        self.place = place
         self._line = line
+        self.owner = line.started
+        self.lasting = True  # what outlives its driver ends by itself
         remains.far[self.folder] = self._fetch_failed
 
     def query(self, what: str, **filters: Any) -> Any:
@@ -73,6 +76,12 @@ class RemoteEngine(LocalEngine):
         for name, data in found.items():
             if name.isalnum():
                 (folder / name).write_bytes(data)
+
+    def shutdown(self) -> None:
+        """End the session if it was started over ssh for this driver and no other uses it, else
+        only the connection."""
+        self.ended = self.owner and self._end()
+        self.leave()
 
     def _close(self) -> None:
         remains.far.pop(self.folder, None)
@@ -97,7 +106,7 @@ def connect(place: str, namespace: str, mine: Build, timing: Timing = Timing()) 
     except (OSError, ConnectionLost) as error:
         line.kill()
         raise AddressError(f"the head at {line.address.address}: {error}") from None
-    engine = RemoteEngine(client, line)
+    engine = RemoteEngine(client, line, place)
     engine.namespace = namespace or engine.namespace
     client.start_io()
     engine.undo.append(strike_again(signal.SIGINT))

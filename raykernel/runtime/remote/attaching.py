@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,9 +42,12 @@ _BOOT = (
 class Line:
     """A driver's tunnel."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], address: Address) -> None:
+    def __init__(
+        self, folder: Path, process: subprocess.Popen[bytes], address: Address, started: bool
+    ) -> None:
         self.folder = folder
         self.address = address
+        self.started = started  # whether the head is there because of it
         self._process = process
 
     @property
@@ -74,7 +78,8 @@ class Line:
             self._process.stdout.close()
 
     def kill(self) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # and the `ssh` that it started
         self._process.wait()
         self.close(0)
 
@@ -93,12 +98,18 @@ class Line:
 def attach(place: str, mine: Build, timing: Timing = Timing()) -> Line:  # noqa: B008
     """A tunnel to the head that a connection file or an ssh:// address names. Blocks until the
     head answers, 10 s at most beside what ssh takes. Raises AddressError."""
-    where: Place | None = None
-    if place.startswith(ssh.PREFIX):
-        where = ssh.place(place)
-        address = ssh.start(where, SSH_TTL)
-    else:
-        address = addresses.read(place)
+    if not place.startswith(ssh.PREFIX):
+        return _attach(addresses.read(place), None, mine, timing)
+    where = ssh.place(place)
+    address = ssh.start(where, SSH_TTL)
+    try:
+        return _attach(address, where, mine, timing)
+    except BaseException:
+        ssh.stop(where, address.session)
+        raise
+
+
+def _attach(address: Address, where: Place | None, mine: Build, timing: Timing) -> Line:
     why = addresses.why_not(address, mine)
     if why:
         raise AddressError(why)
@@ -113,7 +124,7 @@ def attach(place: str, mine: Build, timing: Timing = Timing()) -> Line:  # noqa:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise AddressError(f"the tunnel to the head did not start: {error}") from None
-    line = Line(folder, process, address)
+    line = Line(folder, process, address, where is not None)
     try:
         assert process.stdin is not None
         with process.stdin as stdin:
