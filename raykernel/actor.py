@@ -204,6 +204,7 @@ class ActorClass:
             out_of_order=self._is_async or concurrency > 1 or bool(groups)
             or bool(options.get("allow_out_of_order_execution")),
             keeps=opts.demand(options, 0),
+            max_task_retries=meta.retries,
         )  # fmt: skip
         needs = _placing(options)
         placed = opts.placed(options, needs, self._cls.__qualname__)

@@ -88,13 +88,16 @@ class ActorHandle:
 
     def __reduce__(self) -> Any:
         if self._ref is None:  # what is made of a handle that doesn't count doesn't either
+            self._client.lend(self._id)
             return _load_weak, (self._id, self._meta)
         note_ref(handle_id(self._id))
         return _load_handle, (self._id, self._meta)
 
 
 def _load_weak(actor_id: bytes, meta: Meta) -> ActorHandle:
-    return ActorHandle(actor_id, meta, None, context.engine.client)
+    client = context.engine.client
+    client.borrow(actor_id)
+    return ActorHandle(actor_id, meta, None, client)
 
 
 def _load_handle(actor_id: bytes, meta: Meta) -> ActorHandle:

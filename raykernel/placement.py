@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from raykernel.exceptions import TaskPlacementGroupRemoved
 from raykernel.refs import ObjectRef
 from raykernel.runtime import resources
 
@@ -116,6 +117,10 @@ class PlacementGroup:
         TaskPlacementGroupRemoved once it is removed."""
         from raykernel import api
 
+        group = self.id.hex()
+        for entry in api.connected().query("groups"):
+            if entry["placement_group_id"] == group and entry["state"] == "REMOVED":
+                raise TaskPlacementGroupRemoved(f"The placement group {group} was removed.")
         ready, _ = api.wait([self.ready()], timeout=timeout_seconds)
         if ready:
             api.get(ready[0])

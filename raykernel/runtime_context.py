@@ -180,7 +180,7 @@ class RuntimeContext:
         options = _actor()
         if options is not None and options.is_async:
             raise RuntimeError("This method is not supported in an async actor.")
-        return running.cancelled
+        return running.cancelled or (context.asked_to_end is not None and context.asked_to_end())
 
 
 def _actor() -> m.ActorOptions | None:

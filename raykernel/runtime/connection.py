@@ -166,6 +166,14 @@ class Connection(Protocol):
         gone. Blocks for a round trip."""
         ...
 
+    def lend(self, actor: bytes) -> None:
+        """A handle that doesn't count is being pickled."""
+        ...
+
+    def borrow(self, actor: bytes) -> None:
+        """A handle that doesn't count was unpickled here."""
+        ...
+
     # -- what lies where -----------------------------------------------------------------------
 
     def placed(self) -> dict[int, bytes]:

@@ -59,6 +59,10 @@ job_variables: dict[str, str] = {}
 creation: TaskSpec | None = None
 
 
+#: Where not this worker's own loop is told: whether the running task is asked to end.
+asked_to_end: Callable[[], bool] | None = None
+
+
 class Running:
     """The task that code runs for, in a worker."""
 

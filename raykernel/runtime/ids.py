@@ -9,6 +9,7 @@ processes and sessions, and nobody has to be asked for one.
     object id  28 bytes   task id(24) index(4)     index 0: put, 1..: returns, 2..: yielded items
     actor id   16 bytes   prefix(8) counter(8)
     handle id  28 bytes   actor id(16) zeros(8) ff ff ff ff: stands for "somebody holds a handle"
+    weak id    28 bytes   actor id(16) zeros(8) fe ff ff ff: a handle that doesn't count
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ACTOR_BYTES = 16
 NODE_BYTES = 28
 
 _HANDLE_TAIL = b"\0" * 8 + b"\xff" * 4
+_WEAK_TAIL = b"\0" * 8 + b"\xfe\xff\xff\xff"
 PUT_INDEX = b"\0\0\0\0"
 FIRST_RETURN = b"\1\0\0\0"
 INDEX = [i.to_bytes(4, "little") for i in range(256)]
@@ -60,6 +62,11 @@ def item_id(task: bytes, position: int) -> bytes:
 def handle_id(actor: bytes) -> bytes:
     """The object whose reference count is the number of handles to an actor."""
     return actor + _HANDLE_TAIL
+
+
+def weak_id(actor: bytes) -> bytes:
+    """The actor as those know it who don't keep it alive."""
+    return actor + _WEAK_TAIL
 
 
 def is_handle(object_id: bytes) -> bool:

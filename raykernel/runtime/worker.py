@@ -208,7 +208,7 @@ class Worker(Listener):
         if spec.kind == m.CREATION:
             what = f"The actor with name {spec.name}"
             cls = self.functions.get(spec.function, what)
-            return partial(_construct, cls) if inspect.iscoroutinefunction(cls.__init__) else cls
+            return partial(construct, cls) if inspect.iscoroutinefunction(cls.__init__) else cls
         return self.functions.get(spec.function, what)
 
     def _stream(self, running: Running, generator: Any) -> m.TaskFinished:
@@ -280,7 +280,7 @@ class Worker(Listener):
         self.client.flush()
 
 
-async def _construct(cls: Any, *args: Any, **kwargs: Any) -> Any:
+async def construct(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """An instance of a class whose `__init__` is a coroutine function."""
     instance = cls.__new__(cls, *args, **kwargs)
     await instance.__init__(*args, **kwargs)

@@ -18,7 +18,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 import raykernel
 
 Util = Callable[[str], ModuleType]
-_OURS = ("engine", "ray", "util")
+_OURS = ("engine", "ray")
 
 
 @pytest.fixture(scope="module", params=["local engine", "Ray cluster"])

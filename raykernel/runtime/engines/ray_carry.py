@@ -86,7 +86,7 @@ class Carrier:
         made = self._cache.get(key)
         if made is not None:
             return made
-        entry = self._client.refs.get(handle_id(spec.actor))
+        entry = self._client.actor(spec.actor)
         if entry is None:
             raise ActorDiedError("nothing is known of this actor here", spec.actor.hex())
         method = entry.ref.stream if spec.returns == m.STREAMING else entry.ref.call
@@ -133,7 +133,7 @@ class Carrier:
             elif entry is not None:
                 self.cancel(entry.ref, message.force, message.recursive)
         elif isinstance(message, m.KillActor):
-            entry = client.refs.get(handle_id(message.actor))
+            entry = client.actor(message.actor)
             if entry is not None:
                 self._ray.kill(entry.ref, no_restart=message.no_restart)
                 client.watch.killed(message.actor, message.no_restart)

@@ -34,8 +34,8 @@ from raykernel.runtime.engines.ray_values import (
     wrap,
 )
 from raykernel.runtime.engines.ray_waiting import Waiting, left
-from raykernel.runtime.ids import IdFactory, is_handle, return_id
-from raykernel.runtime.serialize import Buffer, Serialized, deserialize
+from raykernel.runtime.ids import IdFactory, handle_id, is_handle, return_id, weak_id
+from raykernel.runtime.serialize import Buffer, Serialized, deserialize, note_ref
 
 Query = Callable[[str, dict[str, Any]], Any]
 
@@ -311,6 +311,17 @@ class RayClient(Waiting):
 
     def drop_ref(self, object_id: bytes) -> None:
         self.refs.drop(object_id)
+
+    def lend(self, actor: bytes) -> None:
+        if weak_id(actor) in self.refs:
+            note_ref(weak_id(actor))
+
+    def borrow(self, actor: bytes) -> None:
+        self.refs.add(weak_id(actor))
+
+    def actor(self, actor: bytes) -> Entry | None:
+        """Ray's handle of an actor."""
+        return self.refs.get(handle_id(actor)) or self.refs.get(weak_id(actor))
 
     def revive(self, object_id: bytes) -> bool:
         self.refs.settle()

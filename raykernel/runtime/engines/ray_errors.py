@@ -32,6 +32,8 @@ _KINDS = {
     "ObjectFreedError": "freed",
     "ObjectLostError": "lost",
 }
+#: How a text of Ray's begins to tell of a task that failed, or whose argument did.
+_RAN = re.compile(r"^(?:ray\.exceptions\.\w+: )?ray::(.+?)(?:\(\))? \(pid=", re.MULTILINE)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -41,14 +43,17 @@ def record_of(error: BaseException, task: bytes, name: str, actor: bytes = b"") 
     kinds = [kind.__name__ for kind in type(error).__mro__]
     if "RayTaskError" in kinds:
         if isinstance(cause, Failure):
-            return _own(cause.record, task, name)
+            return _own(cause.record, task, name, str(error))
         if isinstance(cause, BaseException):
             if kind_of(cause):  # what it needed could not be had
                 record = record_of(cause, b"", name, actor)
+                if record.kind == "cancelled":  # while it ran: where, no one saw
+                    said = f"ray.exceptions.TaskCancelledError: {record.message}"
+                    return msgspec.structs.replace(record, text=said)
                 return msgspec.structs.replace(record, via=(*record.via, name))
             return _foreign(error, cause, task, name)
     elif isinstance(error, Failure):
-        return _own(error.record, task, name)
+        return _own(error.record, task, name, "")
     kind = kind_of(error) or "system"
     text = _COLOURS.sub("", str(error)).strip()
     if kind == "cancelled":
@@ -63,10 +68,13 @@ def kind_of(error: BaseException) -> str:
     return next((_KINDS[k.__name__] for k in type(error).__mro__ if k.__name__ in _KINDS), "")
 
 
-def _own(data: bytes, task: bytes, name: str) -> m.ErrorRecord:
+def _own(data: bytes, task: bytes, name: str, text: str) -> m.ErrorRecord:
     record = msgspec.msgpack.decode(data, type=m.ErrorRecord)
     if task and record.task and record.task != task:
-        return msgspec.structs.replace(record, via=(*record.via, name))
+        between = _RAN.findall(_COLOURS.sub("", text))[
+            1:-1
+        ]  # `name` is first, the task that failed last
+        return msgspec.structs.replace(record, via=(*record.via, *reversed(between), name))
     return record
 
 

@@ -35,12 +35,12 @@ class Host:
 
 
 class AsyncHost:
-    """Calls run on the actor's event loop."""
+    """Calls run on the actor's event loop, and so does the constructor."""
 
     code: tuple[bytes, bytes, dict[bytes, Any]]
 
-    def __init__(self, head: bytes, *deps: Any) -> None:
-        self._hosted = ray_worker.create(self.code, head, deps)
+    async def __init__(self, head: bytes, *deps: Any) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._hosted = await ray_worker.create_async(self.code, head, deps)
 
     async def call(self, head: bytes, *deps: Any) -> Any:
         return await ray_worker.call_async(self._hosted, head, deps)

@@ -20,7 +20,7 @@ from raykernel.runtime.engines.ray_keeper import NamedObjects
 from raykernel.runtime.engines.ray_refs import Entry
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.events import CALL, FINISHED, LIVE, TaskInfo
-from raykernel.runtime.ids import handle_id
+from raykernel.runtime.ids import weak_id
 from raykernel.runtime.logfiles import LogEntry
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _actors(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
         dead = dict(engine.dead_actors)
     out = []
     for info in made:
-        entry = engine.client.refs.get(handle_id(bytes.fromhex(info.actor)))
+        entry = engine.client.actor(bytes.fromhex(info.actor))
         pid = int(info.worker or 0)
         one = {}
         if entry is not None:
@@ -176,7 +176,7 @@ def _find_actor(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
         raise RequestFailed(
             f"the actor {filters['name']!r} was made with Ray itself: use ray.get_actor of Ray"
         )
-    key = handle_id(actor)
+    key = weak_id(actor)
     if key not in engine.client.refs:
         engine.client.refs.new(key, Entry(handle, 1, "", actor, "actor"))
     return {"actor": actor, "meta": meta}
@@ -201,7 +201,7 @@ def _actor_state(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
         again = engine.client.ray.get_runtime_context().was_current_actor_reconstructed
         return {"state": "ALIVE", "restarts": int(again), "handles": -1, "pid": 0, "name": "",
                 "queued": -1}  # fmt: skip
-    entry = engine.client.refs.get(handle_id(actor))
+    entry = engine.client.actor(actor)
     one = _states(engine).get(entry.ref._actor_id.hex(), {}) if entry is not None else {}
     state = str(one.get("State") or "UNKNOWN")
     return {

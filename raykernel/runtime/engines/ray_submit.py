@@ -92,6 +92,7 @@ class Options:
         if actor.keeps or spec.resources != resources.encode({"CPU": 1}):
             made = self._demand(actor.keeps)
         made["max_restarts"] = actor.max_restarts
+        made["max_task_retries"] = actor.max_task_retries
         made["max_concurrency"] = actor.max_concurrency
         if actor.name:
             made["name"] = actor.name

@@ -27,13 +27,14 @@ from raykernel.runtime import context, execute, failures, inherit
 from raykernel.runtime import messages as m
 from raykernel.runtime.context import Running
 from raykernel.runtime.engines import ray_output
+from raykernel.runtime.engines.ray_refs import Entry
 from raykernel.runtime.engines.ray_values import Failure, Fault, RayValue, Retry, value_of
 from raykernel.runtime.events import CANCELLED, FAILED, FINISHED
 from raykernel.runtime.execute import Functions
-from raykernel.runtime.ids import return_id
+from raykernel.runtime.ids import return_id, weak_id
 from raykernel.runtime.serialize import serialize
 from raykernel.runtime.wire import encode_one
-from raykernel.runtime.worker import actor_method
+from raykernel.runtime.worker import actor_method, construct
 
 _spec = msgspec.msgpack.Decoder(m.TaskSpec).decode
 
@@ -58,6 +59,8 @@ class Here:
         inherit.install()
         failures.actor_instance = lambda: self.instance
         execute.leave = self.leave
+        execute.actor_leaves = self.actor_leaves
+        context.asked_to_end = self.asked_to_end
         ray_output.install(self.notes)
 
     def load(self, key: bytes, payload: bytes, nested: dict[bytes, Any], what: str) -> Any:
@@ -70,6 +73,16 @@ class Here:
             return self.functions.get(key, what)
         finally:
             self.client.refs.shed(came)
+
+    def asked_to_end(self) -> bool:
+        """Whether the running task was cancelled, as far as this Ray tells."""
+        ask = getattr(self.ray.get_runtime_context(), "is_canceled", None)
+        return ask is not None and bool(ask())
+
+    def actor_leaves(self) -> None:
+        """The actor is to end after what runs just now."""
+        with contextlib.suppress(Exception):  # a Ray that calls it otherwise hears it from a call
+            self.ray._private.worker.global_worker.core_worker.set_current_actor_should_exit()
 
     def leave(self, code: int) -> NoReturn:
         sys.stdout.flush()
@@ -106,6 +119,9 @@ class Job:
         self.running = Running(self.spec, _attempt(self.here.ray), _gpus(self.here.ray, self.spec))
         self.started = time.time()
         client = self.here.client
+        if self.spec.kind != m.CALL:
+            extra = self.spec.extra
+            context.captured = extra.group if extra is not None and extra.capture else b""
         client.refs.settle()
         self.came = client.refs.adopt(refs) if refs else []
         context.enter(self.running)
@@ -162,8 +178,6 @@ class Job:
         if outcome.status == "exit":
             self.here.notes.send()
             self.here.ray.actor.exit_actor()
-        if outcome.status == "cancelled":
-            raise asyncio.CancelledError if _in_loop() else KeyboardInterrupt
         first, made_first = outcome.values[0], outcome.values[1:]
         if spec.kind == m.CREATION:
             notes.died(spec.actor, first.data)
@@ -203,14 +217,6 @@ def _gpus(ray: Any, spec: m.TaskSpec) -> tuple[int, ...] | None:
     if "GPU=" not in spec.resources:
         return None
     return tuple(int(i) for i in ray.get_gpu_ids() if str(i).isdigit())
-
-
-def _in_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 # -- tasks -----------------------------------------------------------------------------------------
@@ -301,21 +307,57 @@ def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
 # -- actors ----------------------------------------------------------------------------------------
 
 
+class _Birth:
+    """An actor's creation: `with` it around what makes the instance."""
+
+    def __init__(self, code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> None:
+        self._code = code
+        self._job = Job(head, deps)
+        context.creation = self._job.spec
+        self.made: Any = None
+
+    def __enter__(self) -> tuple[Any, list[Any], dict[str, Any]]:
+        """The class, and what it is called with."""
+        job = self._job
+        try:
+            args, kwargs = job.arguments()
+            cls = job.here.load(*self._code, f"The actor with name {job.spec.name}")
+        except BaseException as error:
+            job.failed(error)
+            raise
+        job.running.function = cls
+        return cls, args, kwargs
+
+    def born(self, made: Any) -> Any:
+        job, client = self._job, self._job.here.client
+        job.here.instance = made
+        oneself = job.here.ray.get_runtime_context().current_actor
+        client.refs.new(weak_id(job.spec.actor), Entry(oneself, 1, "", job.spec.actor, "actor"))
+        job.succeeded(made)
+        return made
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self._job.failed(error)
+
+
 def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> Any:
     """An actor's instance."""
-    job = Job(head, deps)
-    spec = context.creation = job.spec
-    try:
-        args, kwargs = job.arguments()
-        cls = job.here.load(*code, f"The actor with name {spec.name}")
-        job.running.function = cls
+    birth = _Birth(code, head, deps)
+    with birth as (cls, args, kwargs):
         made = cls(*args, **kwargs)
-    except BaseException as error:
-        job.failed(error)
-        raise
-    job.here.instance = made
-    job.succeeded(made)
-    return made
+    return birth.born(made)
+
+
+async def create_async(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> Any:
+    """The same on the actor's event loop."""
+    birth = _Birth(code, head, deps)
+    with birth as (cls, args, kwargs):
+        if inspect.iscoroutinefunction(cls.__init__):
+            made = await construct(cls, *args, **kwargs)
+        else:
+            made = cls(*args, **kwargs)
+    return birth.born(made)
 
 
 def call(instance: Any, head: bytes, deps: Any) -> Any:

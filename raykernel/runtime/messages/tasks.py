@@ -31,6 +31,7 @@ class ActorOptions(msgspec.Struct, frozen=True, array_like=True):
     out_of_order: bool = False
     stream_cap: int = 0  # items of all its streams that nobody has taken; 0: any number
     keeps: str = ""  # resources held once it is placed, canonical text
+    max_task_retries: int = 0  # of calls that don't say it themselves; -1: for ever
 
 
 class TaskExtra(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,16 @@
+"""The common subset of the API on both engines: failures."""
+
+from __future__ import annotations
+
+from tests.ray.common import engine, ray, taken_over, util  # noqa: F401 - fixtures
+
+globals().update(
+    taken_over(
+        "contract.test_failures",
+        "contract.test_error_classes",
+        "contract.test_cancel",
+        "contract.test_retries",
+        "contract.test_fault_tolerance",
+        without={},
+    )
+)
