@@ -5,29 +5,40 @@ import { element } from "./dom.js";
 /** What anywidget wants of a module: `makeStore(model)` and `makeView(store)` draw the view. */
 export function widget(makeStore, makeView) {
   return {
-    initialize({ model }) {
+    initialize({ model, signal }) {
       const store = makeStore(model);
       model.send({ hello: "model" });
       const leave = inhabit(store, makeView);
-      return () => {
+      return ending(signal, () => {
         leave();
         store.release();
-      };
+      });
     },
 
-    render({ model, el }) {
+    render({ model, el, signal }) {
       const store = makeStore(model);
       const view = makeView(store);
       el.append(view.root);
       // In these pages outputs share one document with the widgets: see inhabit.
       const lab = document.querySelector(".jp-Notebook, .jp-CodeConsole");
       model.send({ hello: lab ? "in place" : "view" });
-      return () => {
+      return ending(signal, () => {
         view.destroy();
         store.release();
-      };
+      });
     },
   };
+}
+
+/** Front ends call what a module returned, abort the signal they gave it, or both: once is meant. */
+function ending(signal, act) {
+  let ended = false;
+  const end = () => {
+    if (!ended) act();
+    ended = true;
+  };
+  signal?.addEventListener("abort", end, { once: true });
+  return end;
 }
 
 /** Draw the live view over every static form of this view, now and later in this page. */

@@ -163,7 +163,7 @@ function drawFailure(made, failure) {
   label(made);
 }
 
-function render({ model, el }) {
+function render({ model, el, signal }) {
   const root = element("div", "raykernel-progress", el);
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Progress of this cell's tasks");
@@ -259,7 +259,7 @@ function render({ model, el }) {
   drawn();
   // Once more: a front end's first message waits for the cell, until it has a channel beside it.
   const again = setTimeout(drawn, 500);
-  return () => {
+  const end = () => {
     clearTimeout(again);
     model.off("change:snapshot", draw);
     model.off("change:stopping", answered);
@@ -268,6 +268,8 @@ function render({ model, el }) {
     model.off("msg:custom", hear);
     root.remove();
   };
+  signal?.addEventListener("abort", end, { once: true });
+  return end;
 }
 
 export default { render };
