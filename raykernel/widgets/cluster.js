@@ -8,6 +8,8 @@ import { Panel, widget } from "./host.js";
 import { Store } from "./store.js";
 import { Table } from "./table.js";
 
+const SHOWN = 100; // rows of a table
+
 export class ClusterView extends Panel {
   constructor(store) {
     super(store, "cluster");
@@ -35,8 +37,9 @@ export class ClusterView extends Panel {
     this.body = element("div", "rk-cluster-body", this.root);
     this.meters = new Map();
     this.meterBox = element("div", "rk-meters", this.body);
-    this.actors = new Table(this.body, "Actors", ["actor", "name", "state", "restarts", "queue", "process", ""]);
-    this.workers = new Table(this.body, "Workers", ["worker", "state", "runs", "tasks", "CPU", "memory"]);
+    this.actors = new Table(this.body, "Actors", ["actor", "name", "state", "restarts", "queue", "process", ""],
+                            null, [3, 4, 5]);
+    this.workers = new Table(this.body, "Workers", ["worker", "state", "runs", "tasks", "CPU", "memory"], null, [3, 4, 5]);
     this.nodes = new Table(this.body, "Nodes", ["node", "state", "resources", "load"]);
     this.voice = new Voice(this.root);
   }
@@ -81,29 +84,35 @@ export class ClusterView extends Panel {
   fillMeters(state) {
     const { resources, store, machine, history } = state;
     const names = Object.keys(resources).sort((a, b) => (b === "CPU") - (a === "CPU") || (a < b ? -1 : 1));
-    for (const name of names.slice(0, 8)) {
-      const [used, total] = resources[name];
-      const words = name === "memory" ? `${bytes(used)} of ${bytes(total)} reserved` : `${round(used)} of ${round(total)} in use`;
-      this.meter(name, [[used, "var(--rk-busy)"]], total, words,
-                 name === "CPU" ? history.map(([cpus]) => cpus / Math.max(1, total)) : null);
+    const cpus = resources.CPU;
+    if (cpus) {
+      this.meter("CPU", [[cpus[0], "var(--rk-busy)"]], cpus[1], `${round(cpus[0])} of ${round(cpus[1])} in use`,
+                 { history: history.map(([used]) => used / Math.max(1, cpus[1])) });
     }
-    const parts = [`${bytes(store.used)} of ${bytes(store.capacity)}`, count(store.objects, "object")];
+    const parts = [count(store.objects, "object")];
     if (store.pinned) parts.push(`${bytes(store.pinned)} pinned`);
     if (store.on_disk) parts.push(`${bytes(store.on_disk)} on disk`);
     else if (store.spilled) parts.push(`${bytes(store.spilled)} spilled`);
     const pinned = Math.min(store.pinned || 0, store.used);
     this.meter("Object store", [[pinned, "var(--rk-pinned)"], [store.used - pinned, "var(--rk-busy)"]],
-               store.capacity, parts.join(" · "), history.map(([, used]) => used / Math.max(1, store.capacity)));
+               store.capacity, `${bytes(store.used)} of ${bytes(store.capacity)}`,
+               { more: parts.join(" · "), history: history.map(([, used]) => used / Math.max(1, store.capacity)) });
     this.meter("Machine's memory", [[machine.memory[0], "var(--rk-calm)"]], machine.memory[1],
-               `${bytes(machine.memory[0])} of ${bytes(machine.memory[1])}`, null);
+               `${bytes(machine.memory[0])} of ${bytes(machine.memory[1])}`);
+    for (const name of names.filter((each) => each !== "CPU").slice(0, 7)) {
+      const [used, total] = resources[name];
+      const words = name === "memory" ? `${bytes(used)} of ${bytes(total)}` : `${round(used)} of ${round(total)} in use`;
+      this.meter(name === "memory" ? "Reserved memory" : name, [[used, "var(--rk-busy)"]], total, words);
+    }
   }
 
-  meter(name, parts, total, words, history) {
+  /** `more` is said below the bar, `history` is a curve of parts of the whole. */
+  meter(name, parts, total, words, { more = "", history = null } = {}) {
     let meter = this.meters.get(name);
     if (!meter) {
       const box = element("div", "rk-meter", this.meterBox);
       meter = { box, name: textual("span", name, "rk-meter-name"), words: element("span", "rk-meter-words"),
-                bar: element("span", "rk-meter-bar"), curve: document.createElementNS(SVG, "svg") };
+                bar: element("span", "rk-meter-bar"), more: element("span", "rk-meter-more"), curve: document.createElementNS(SVG, "svg") };
       meter.bar.setAttribute("role", "meter");
       meter.bar.setAttribute("aria-label", name);
       meter.bar.setAttribute("aria-valuemin", "0");
@@ -111,20 +120,22 @@ export class ClusterView extends Panel {
       meter.curve.setAttribute("preserveAspectRatio", "none");
       meter.curve.setAttribute("aria-hidden", "true");
       meter.curve.append(document.createElementNS(SVG, "path"));
-      box.append(meter.name, meter.words, meter.bar, meter.curve);
+      box.append(meter.name, meter.words, meter.bar, meter.more, meter.curve);
       this.meters.set(name, meter);
     }
     write(meter.words, words);
+    write(meter.more, more);
+    show(meter.more, Boolean(more));
     meter.bar.setAttribute("aria-valuemax", total);
     meter.bar.setAttribute("aria-valuenow", parts.reduce((sum, [n]) => sum + n, 0));
-    meter.bar.setAttribute("aria-valuetext", words);
+    meter.bar.setAttribute("aria-valuetext", more ? `${words}, ${more}` : words);
     while (meter.bar.children.length < parts.length) element("span", "", meter.bar);
     parts.forEach(([n, colour], index) => {
       const part = meter.bar.children[index];
       part.style.width = `${Math.max(0, Math.min(100, (100 * n) / Math.max(total, 1e-9)))}%`;
       part.style.background = colour;
     });
-    meter.curve.style.visibility = history ? "" : "hidden";
+    meter.curve.style.display = history ? "" : "none";
     if (history) {
       const points = history.map((part, n) => `${120 - history.length + n + 1},${(20 - 19 * Math.min(1, Math.max(0, part))).toFixed(1)}`);
       meter.curve.firstChild.setAttribute("d", points.length
@@ -133,21 +144,17 @@ export class ClusterView extends Panel {
   }
 
   fillTables(state) {
-    const alive = state.actors.filter((one) => one.state !== "DEAD");
-    const dead = state.actors.length - alive.length;
-    this.actors.fill(state.actors.slice(0, 100).map((one) => ({
+    this.actors.fill(state.actors.slice(0, SHOWN).map((one) => ({
       key: one.id, faint: one.state === "DEAD", title: one.reason,
       cells: [one.class, one.name, one.state.toLowerCase(), grouped(one.restarts), grouped(one.queued), one.pid || ""],
       deed: one.state === "DEAD" ? null : (cell) => sureButton(cell, "Kill",
         () => this.ask("kill", { actor: one.id }), `Kill ${one.class}${one.name ? ` ${one.name}` : ""}`),
-    })), `${alive.length} alive${dead ? `, ${dead} dead` : ""}`);
-    const states = {};
-    for (const one of state.workers) states[one.state] = (states[one.state] || 0) + 1;
-    this.workers.fill(state.workers.slice(0, 100).map((one, n) => ({
+    })), shares(state.actor_states, state.actor_count));
+    this.workers.fill(state.workers.slice(0, SHOWN).map((one, n) => ({
       key: one.pid || `starting ${n}`, faint: one.state === "idle",
       cells: [one.pid || "", one.state, one.actor, grouped(one.tasks),
               `${Math.round(one.cpu * 100)} %`, one.memory ? bytes(one.memory) : ""],
-    })), Object.entries(states).map(([name, n]) => `${n} ${name}`).join(", "));
+    })), shares(state.worker_states, state.worker_count));
     const all = Object.entries(state.resources).map(([name, [, total]]) =>
       name === "memory" ? `${bytes(total)} memory` : `${round(total)} ${name}`).join(", ");
     this.nodes.fill(state.nodes.map((one) => ({
@@ -155,6 +162,12 @@ export class ClusterView extends Panel {
                            `${state.machine.load} on ${count(state.machine.cpus, "core")}`],
     })), String(state.nodes.length));
   }
+}
+
+/** `267 alive, 33 dead; the first 100 are listed` */
+function shares(states, all) {
+  const words = Object.entries(states || {}).map(([name, n]) => `${grouped(n)} ${name}`).join(", ") || "none";
+  return all > SHOWN ? `${words}; the first ${SHOWN} are listed` : words;
 }
 
 function round(n) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -47,8 +48,10 @@ def gather(engine: Engine) -> dict[str, Any]:
         ],
         "workers": workers[:ROWS],
         "worker_count": len(workers),
+        "worker_states": Counter(worker["state"] for worker in workers),
         "actors": rows[:ROWS],
         "actor_count": len(rows),
+        "actor_states": Counter(row["state"].lower() for row in rows),
     }
 
 

@@ -55,7 +55,8 @@ def _meters(facts: dict[str, Any]) -> list[tuple[str, float, float, str]]:
             words = f"{size(used)} of {size(total)} reserved"
         rows.append((name, used, total, words))
     store = facts["store"]
-    words = f"{size(store['used'])} of {size(store['capacity'])}, {store['objects']:,} objects"
+    noun = "object" if store["objects"] == 1 else "objects"
+    words = f"{size(store['used'])} of {size(store['capacity'])}, {store['objects']:,} {noun}"
     if store.get("pinned"):
         words += f", {size(store['pinned'])} pinned"
     if store.get("on_disk"):
@@ -122,9 +123,7 @@ def text(model: ClusterModel) -> str:
     lines = [_summary(model)]
     for name, _, _, words in _meters(facts):
         lines.append(f"  {name}: {words}")
-    states: dict[str, int] = {}
-    for actor in facts.get("actors", ()):
-        states[actor["state"].lower()] = states.get(actor["state"].lower(), 0) + 1
+    states = facts.get("actor_states")
     if states:
         lines.append("  actors: " + ", ".join(f"{n} {state}" for state, n in states.items()))
     return "\n".join(lines)

@@ -150,11 +150,17 @@ export function rounded(pen, x, y, w, h, r) {
   pen.roundRect(x, y, w, h, Math.min(r, w / 2, h / 2));
 }
 
+/** A text without its middle, as names often differ in their ends. */
 export function clipped(pen, text, width) {
-  if (pen.measureText(text).width <= width) return text;
-  let end = text.length - 1;
-  while (end > 1 && pen.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;
-  return `${text.slice(0, end)}…`;
+  const whole = pen.measureText(text).width;
+  if (whole <= width) return text;
+  const short = (kept) => {
+    const head = Math.ceil(kept / 2);
+    return `${text.slice(0, head)}…${text.slice(text.length - kept + head)}`;
+  };
+  let kept = Math.max(1, Math.floor((text.length * width) / whole));
+  while (kept > 1 && pen.measureText(short(kept)).width > width) kept -= 1;
+  return short(kept);
 }
 
 /** A state's mark as SVG, for legends; the same drawing as svg.py's. */
@@ -186,9 +192,9 @@ export function stateChips(parent, looks) {
 
 /** Colours and the font that a canvas should use now, from the style sheet and the page's theme. */
 export function inks(root) {
-  const style = getComputedStyle(root);
+  const style = getComputedStyle(root); // of the edge as a plain colour, which it may not be
   const token = (name) => style.getPropertyValue(name).trim() || style.color;
-  return { ink: style.color, dim: token("--rk-dim"), edge: token("--rk-edge"),
+  return { ink: style.color, dim: token("--rk-dim"), edge: style.borderTopColor,
            focus: token("--rk-focus"), paper: style.backgroundColor, face: style.fontFamily };
 }
 

@@ -24,7 +24,7 @@ const REST = 150; // ms that the pointer rests before the kernel is asked about 
 export class GraphView extends CanvasView {
   constructor(store) {
     super(store, "graph", {
-      role: "task graph", zoomStep: 1.4, empty: "Tasks appear here as they are submitted.",
+      role: "task graph", zoomStep: 1.4, empty: "No tasks yet. They appear here as they are submitted, as by f.remote().",
     });
     this.marks = store.style.looks.map((look) => new Path2D(look.mark));
     this.hovered = { node: -1, cell: -1 };

@@ -42,8 +42,9 @@ function paintLanes(pen, { store, inks }) {
 }
 
 /** An edge that skips a column in its row would pass behind what stands there: it passes above. */
-function curve(pen, x1, y1, x2, y2) {
-  const level = Math.abs(y2 - y1) < 1 && x2 - x1 > SKIPS;
+function curve(pen, x1, y1, x2, y2, columns = null) {
+  const level = Math.abs(y2 - y1) < 1 && x2 - x1 > SKIPS &&
+    (!columns || columns.some((x) => x > x1 && x < x2 - 1));
   const bend = level ? (x2 - x1) / 4 : Math.max(24, Math.abs(x2 - x1) / 2), lift = level ? LIFT : 0;
   pen.beginPath();
   pen.moveTo(x1, y1);
@@ -56,6 +57,7 @@ function paintEdges(pen, { store, inks, at: { scale }, hovered }, [left, top, ri
   const focus = hovered.node >= 0 ? hovered.node : selected;
   const byGroup = state.mode === "groups", card = store.style.sizes.group[1];
   const thin = Math.max(1.2, 0.7 / scale);
+  const columns = byGroup ? null : state.headers.map(([x]) => x);
   for (const near of [false, true]) {
     pen.strokeStyle = near ? inks.focus : inks.dim;
     for (const [from, to, weight, relation] of edges.values()) {
@@ -72,7 +74,7 @@ function paintEdges(pen, { store, inks, at: { scale }, hovered }, [left, top, ri
       if (!store.isFound(from) && !store.isFound(to)) pen.globalAlpha *= FADED;
       pen.setLineDash(relation === PARENT ? [2, 4] : []);
       pen.lineWidth = byGroup ? Math.min(6, 1 + 0.4 * Math.log2(weight * 2)) : near ? thin * 1.4 : thin;
-      curve(pen, x1, y1, x2, y2);
+      curve(pen, x1, y1, x2, y2, columns);
     }
   }
   pen.setLineDash([]);
@@ -263,15 +265,19 @@ function cellMark(pen, scene, [x, y, w], cells, place, alpha) {
 }
 
 /** Names over columns and lanes, at one size whatever the zoom; those without room are left out. */
-function paintHeaders(pen, { store, inks, at: { scale, x, y } }) {
+function paintHeaders(pen, { store, inks, width, at: { scale, x, y } }) {
   pen.font = `11px ${inks.face}`;
   pen.fillStyle = inks.dim;
   pen.textBaseline = "alphabetic";
   const sorted = [...store.state.headers].sort((a, b) => a[0] - b[0]);
   let free = -Infinity;
   sorted.forEach(([hx, hy, label], index) => {
-    const at = x + hx * scale;
-    const end = index + 1 < sorted.length ? x + sorted[index + 1][0] * scale - 8 : Infinity;
+    let at = x + hx * scale;
+    let end = index + 1 < sorted.length ? x + sorted[index + 1][0] * scale - 8 : Infinity;
+    if (at < width - 4 && end > width - 4) { // the last in view may begin a little before its column
+      end = width - 4;
+      at = Math.max(free, Math.min(at, end - pen.measureText(label).width));
+    }
     if (at < free || end - at < 18) return;
     const short = clipped(pen, label, end - at);
     pen.fillText(short, at, y + hy * scale + 4);

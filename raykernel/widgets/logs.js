@@ -181,7 +181,8 @@ export class LogView extends Panel {
   row(line) {
     const row = element("div", line[IS_ERROR] ? "rk-log rk-err" : "rk-log");
     row.append(textual("span", new Date(line[TIME] * 1000).toLocaleTimeString("en", { hour12: false })));
-    const who = textual("span", line[TASK_NAME] ? `${line[TASK_NAME]} · ${line[PID]}` : `worker ${line[PID]}`);
+    const who = element("span", "rk-who");
+    who.append(textual("span", line[TASK_NAME] || "worker"), textual("span", ` · ${line[PID]}`));
     who.title = [line[TASK_NAME], line[ACTOR] && `actor ${line[ACTOR]}`, `process ${line[PID]}`, line[CELL],
                  line[IS_ERROR] ? "written to stderr" : ""].filter(Boolean).join(", ");
     const text = element("div", "rk-said");

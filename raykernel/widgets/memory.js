@@ -30,7 +30,7 @@ export class MemoryView extends Panel {
     const tools = element("span", "rk-tools", bar);
     this.kind = picker(tools, "Kept by", () => this.update());
     this.search = searchBox(tools, "Search objects", () => this.update());
-    this.empty = textual("div", "No session is running.", "rk-none");
+    this.empty = textual("div", "No session is running. The first task or ray.put starts one.", "rk-none");
     this.root.append(this.empty);
     this.body = element("div", "rk-panel-body", this.root);
     this.usage = element("div", "rk-usage", this.body);

@@ -24,7 +24,7 @@ class Look(TypedDict):
 
 _LOOKS: dict[str, Look] = {
     WAITING: Look(state=WAITING, label="waiting", color="#8d949e", filled=False, mark=""),
-    READY: Look(state=READY, label="ready", color="#d08f00", filled=False, mark="M11 11h.01"),
+    READY: Look(state=READY, label="ready", color="#c48600", filled=False, mark="M11 11h.01"),
     RUNNING: Look(
         state=RUNNING, label="running", color="#2f86c9", filled=True, mark="M9 7l6 4-6 4z"
     ),
@@ -46,9 +46,10 @@ TEXT = "#767c86"  # 4.2 : 1 on white, 4.5 : 1 on #111
 LINE = "#9aa1ab"
 
 #: Colours that tell functions apart in the timeline; none is a state's, and failures keep theirs.
+#: White text on each has 4.5 : 1 at least, and each 3 : 1 on a dark page.
 FUNCTIONS = [
-    *("#5b7fc4", "#8a6fc0", "#3f9490", "#b0894a", "#a8638f"),
-    *("#6f9152", "#7a7f8c", "#bb7a66", "#4d8fb0", "#9a8a3c"),
+    *("#4d74bf", "#8366bc", "#37817e", "#90703d", "#a55e8c"),
+    *("#617e47", "#717582", "#ab624c", "#437c99", "#837633"),
 ]
 
 #: What the object store's room is taken by.

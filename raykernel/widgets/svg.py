@@ -189,14 +189,15 @@ def _card(node: Node, name: str) -> str:
 
 def _edges(picture: Picture) -> str:
     data, parents = [], []
+    columns = [x for x, *_ in picture.headers()] if picture.mode == "tasks" else None
     for (source, target, relation), weight in picture.edges.items():
         if source == target:
             continue
         a, b = picture.nodes[source].box, picture.nodes[target].box
         if relation == DATA:
-            data.append((_curve(a, b), weight))
+            data.append((_curve(a, b, columns), weight))
         elif picture.nodes[target].kind != CALL:  # an actor's callers would be a tangle
-            parents.append(_curve(a, b))
+            parents.append(_curve(a, b, columns))
     drawn = f"<path d='{''.join(parents)}' stroke-dasharray='2 4' stroke-opacity='.35'/>"
     if picture.mode == "tasks":
         drawn += f"<path d='{''.join(d for d, _ in data)}' stroke-opacity='.65'/>"
@@ -213,10 +214,11 @@ def _thickness(weight: int) -> float:
     return float(min(6.0, 1.0 + 0.4 * weight.bit_length()))
 
 
-def _curve(a: Box, b: Box) -> str:
+def _curve(a: Box, b: Box, columns: list[float] | None) -> str:
     x1, y1, x2, y2 = a.right, a.y + a.h / 2, b.x, b.y + b.h / 2
     bend, lift = max(24.0, abs(x2 - x1) / 2), 0.0
-    if abs(y2 - y1) < 1 and x2 - x1 > _SKIPS:  # it would pass behind what stands between
+    skips = columns is None or any(x1 < x < x2 - 1 for x in columns)
+    if skips and abs(y2 - y1) < 1 and x2 - x1 > _SKIPS:  # past what stands between
         bend, lift = (x2 - x1) / 4, _LIFT
     return (
         f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1 - lift:.0f} {x2 - bend:.0f} {y2 - lift:.0f} "

@@ -1,10 +1,13 @@
 // A table with a heading that folds, whose rows are kept by key and rewritten in place. With
-// `sort` its column heads are buttons that sort by them, and again the other way round.
+// `sort` its column heads are buttons that sort by them, and again the other way round. `numbers`
+// are the columns whose cells are set to the right.
 
 import { element, show, textual, wordButton, write } from "./dom.js";
 
+const LENGTHY = 24; // characters that may not fit
+
 export class Table {
-  constructor(parent, title, names, sort = null) {
+  constructor(parent, title, names, sort = null, numbers = []) {
     this.box = element("details", "rk-section", parent);
     this.box.open = true;
     const head = element("summary", "", this.box);
@@ -19,6 +22,8 @@ export class Table {
       else cell.textContent = name;
       return cell;
     });
+    this.numbers = new Set(numbers);
+    for (const at of numbers) this.heads[at].classList.add("rk-figure");
     this.rows = new Map();
     this.body = element("tbody", "", this.table);
   }
@@ -46,7 +51,7 @@ export class Table {
       let row = this.rows.get(told.key);
       if (!row) {
         row = element("tr");
-        told.cells.forEach(() => element("td", "", row));
+        told.cells.forEach((_, at) => element("td", this.numbers.has(at) ? "rk-figure" : "", row));
         if (told.deed !== undefined) element("td", "rk-deed", row);
         this.rows.set(told.key, row);
       }
@@ -62,7 +67,10 @@ export class Table {
 }
 
 function fillCell(cell, value) {
-  if (value?.draw === undefined) write(cell, String(value));
+  if (value?.draw === undefined) {
+    write(cell, String(value));
+    if (String(value).length > LENGTHY) cell.title = value;
+  }
   else if (cell.dataset.text !== value.text) {
     cell.dataset.text = value.text;
     cell.replaceChildren();

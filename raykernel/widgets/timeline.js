@@ -11,13 +11,13 @@ import { widget } from "./host.js";
 import { AXIS, barFacts, LABELS, LANE_HEIGHT, laneTops, paintTimeline } from "./timeline_paint.js";
 import { COUNT_OF, LANE, NAME, ROW, START, TimelineStore } from "./timeline_store.js";
 
-const LOWEST = 120, HIGHEST = 420; // pixels
+const LOWEST = 120, HIGHEST = 480; // pixels
 const CLOSEST = 20; // microseconds across the view at the deepest zoom
 const FOLLOWED = 10e6; // microseconds in view while following
 
 export class TimelineView extends CanvasView {
   constructor(store) {
-    super(store, "timeline", { role: "timeline", zoomStep: 2, empty: "Bars appear here as tasks run." });
+    super(store, "timeline", { role: "timeline", zoomStep: 2, empty: "No tasks yet. Each gets a bar here when it runs." });
     this.hovered = -1;
     this.waits = false;
     this.begin();

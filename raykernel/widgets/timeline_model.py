@@ -63,8 +63,9 @@ _PENDING = {STATE_NUMBER[WAITING], STATE_NUMBER[READY]}
 
 
 class Lane:
-    def __init__(self, label: str, kind: str) -> None:
-        self.label = label
+    def __init__(self, name: str, kind: str, number: int = 1) -> None:
+        self.name = name
+        self.label = f"{name} {number}" if number > 1 else name
         self.kind = kind  # "worker" | "actor"
         self.free = [0]  # by row: when its last bar ended, in microseconds
         self.tasks = 0
@@ -293,8 +294,9 @@ class TimelineModel(Quiet):
         lane = self._lane_of.get(key)
         if lane is None:
             label = class_of(task) if actor else f"worker {task.worker}"
+            alike = sum(lane.name == label for lane in self.lanes)
             lane = self._lane_of[key] = len(self.lanes)
-            self.lanes.append(Lane(label, "actor" if actor else "worker"))
+            self.lanes.append(Lane(label, "actor" if actor else "worker", alike + 1))
         return lane
 
     def _name(self, name: str) -> int:

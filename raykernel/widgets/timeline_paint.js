@@ -7,7 +7,9 @@ import { clipped, duration, rounded } from "./dom.js";
 import { COUNT_OF, LANE, LOADED, NAME, QUEUED, RAN, ROW, START, STATE_OF, STORED, WAITED } from "./timeline_store.js";
 
 export const LABELS = 128, AXIS = 22, QUEUE = 34, LANE_HEIGHT = 24, BAR = 16;
+const LEGIBLE = 6; // characters that must be left of a name
 const FAILED_STATE = 4, CANCELLED_STATE = 5;
+const ON_FUNCTIONS = "#fff", ON_STATES = "#111"; // what can be read on their colours
 
 /** Where each lane begins, in pixels below the axis; and the height of all. */
 export function laneTops(lanes) {
@@ -28,7 +30,8 @@ export function paintTimeline(pen, scene) {
   pen.clearRect(0, 0, width, height);
   pen.font = `11px ${inks.face}`;
   pen.textBaseline = "alphabetic";
-  const [tops] = laneTops(store.state.lanes);
+  const [tops, tall] = laneTops(store.state.lanes);
+  if (!store.bars.size && !store.samples.length) return;
   paintGrid(pen, scene, at);
   pen.save();
   pen.beginPath();
@@ -42,6 +45,24 @@ export function paintTimeline(pen, scene) {
   pen.clip();
   paintBars(pen, scene, tops, at, scale);
   pen.restore();
+  paintRest(pen, scene, tops, tall);
+}
+
+/** Where there are more lanes than fit: a thumb, and how many are below. */
+function paintRest(pen, { width, height, inks, scroll }, tops, tall) {
+  const room = height - AXIS;
+  if (tall <= room) return;
+  pen.globalAlpha = 0.45;
+  pen.fillStyle = inks.dim;
+  rounded(pen, width - 5, AXIS + (room * scroll) / (tall + 8), 4, (room * room) / (tall + 8), 2);
+  pen.fill();
+  pen.globalAlpha = 1;
+  const below = tops.filter((top) => top + LANE_HEIGHT > room + scroll).length;
+  if (!below) return;
+  pen.fillStyle = inks.paper;
+  pen.fillRect(0, height - 20, LABELS - 2, 20);
+  pen.fillStyle = inks.ink;
+  pen.fillText(`↓ ${below} more`, 12, height - 7);
 }
 
 function paintGrid(pen, { width, height, view: [from, to], inks, store }, at) {
@@ -132,7 +153,7 @@ function paintQueue(pen, { store, inks, view: [from, to], width }, at) {
 
 function paintBars(pen, scene, tops, at, scale) {
   const { store, width, inks, hovered, waits, view: [from, to], hatch } = scene;
-  const { looks, functions } = store.style, { names } = store.state;
+  const { looks, functions } = store.style;
   const last = new Map(); // row -> pixel up to which it is drawn, and with what
   for (const bar of store.bars.values()) {
     const end = store.end(bar);
@@ -149,11 +170,13 @@ function paintBars(pen, scene, tops, at, scale) {
       : bar[STATE_OF] === CANCELLED_STATE ? looks[CANCELLED_STATE].color
         : functions[bar[NAME] % functions.length];
     paintBar(pen, bar, x1, x2, y, colour, at, hatch, scale);
-    if (x2 - x1 > 34) {
-      pen.fillStyle = "#fff";
-      const left = Math.max(x1 + 5, LABELS + 4);
-      const name = bar[COUNT_OF] > 1 ? `${bar[COUNT_OF]} × ${names[bar[NAME]]}` : names[bar[NAME]];
-      if (Math.min(x2, width) - left > 16) pen.fillText(clipped(pen, name, Math.min(x2, width) - left - 5), left, y + 12);
+    const left = Math.max(x1 + bar[LOADED] * scale, LABELS) + 5;
+    const room = Math.min(x2 - bar[STORED] * scale, width) - left - 5;
+    if (room > 12) {
+      pen.fillStyle = failed || bar[STATE_OF] === CANCELLED_STATE ? ON_STATES : ON_FUNCTIONS;
+      const name = nameIn(store, bar), words = bar[COUNT_OF] > 1 ? `${bar[COUNT_OF]} × ${name}` : name;
+      const short = clipped(pen, words, room);
+      if (short === words || short.length >= LEGIBLE) pen.fillText(short, left, y + 12);
     }
     if (failed) {
       pen.fillStyle = looks[FAILED_STATE].color;
@@ -168,6 +191,12 @@ function paintBars(pen, scene, tops, at, scale) {
       pen.stroke();
     }
   }
+}
+
+/** A function's name; in an actor's lane the method's is enough. */
+function nameIn(store, bar) {
+  const name = store.state.names[bar[NAME]];
+  return store.state.lanes[bar[LANE]][1] === "actor" ? name.slice(name.lastIndexOf(".") + 1) : name;
 }
 
 function paintBar(pen, bar, x1, x2, y, colour, at, hatch, scale) {
