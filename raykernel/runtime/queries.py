@@ -11,7 +11,7 @@ from . import holdings, resources
 from .events import TaskInfo
 from .feed import info
 from .groups import Group, GroupState
-from .ids import handle_id, return_id
+from .ids import handle_id, is_handle, return_id
 from .messages import CREATION, ErrorRecord
 from .records import ActorState, Client, Worker
 
@@ -106,8 +106,11 @@ def _worker(worker: Worker) -> dict[str, Any]:
 
 
 def _objects(core: Scheduler, client: Client, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """As `holdings.memory` lists them, without who holds what."""
     out = []
     for object_id, entry in core.store.objects.items():
+        if is_handle(object_id):
+            continue
         value = entry.value
         out.append(
             {

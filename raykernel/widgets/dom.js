@@ -3,8 +3,17 @@
 export const SVG = "http://www.w3.org/2000/svg";
 const SURE = 3000; // ms in which a dangerous button must be pressed again
 
+const FOCUSED = new Set(["button", "canvas", "details", "input", "select", "summary"]);
+
+/** A notebook's shortcuts (arrows, Enter) would take the keys of what has the focus, also where the
+ *  elements around it opt out: each that may have it says so itself. */
+export function keepKeys(node) {
+  node.dataset.lmSuppressShortcuts = "true";
+}
+
 export function element(tag, className = "", parent = null) {
   const made = document.createElement(tag);
+  if (FOCUSED.has(tag)) keepKeys(made);
   if (className) made.className = className;
   if (parent) parent.append(made);
   return made;

@@ -1,6 +1,6 @@
 // Where views live: in the widget's own place, and over the static form that a saved file shows.
 
-import { element } from "./dom.js";
+import { element, keepKeys } from "./dom.js";
 
 /** What anywidget wants of a module: `makeStore(model)` and `makeView(store)` draw the view. */
 export function widget(makeStore, makeView) {
@@ -80,11 +80,14 @@ function inhabit(store, makeView) {
   };
 }
 
-/** Remembers what had the focus, as a move to another place in the page takes it away. */
+/** Remembers what had the focus and how far boxes were scrolled, as a move to another place in the
+ *  page takes both away. */
 export class Focus {
   constructor(root) {
     this.last = null;
     this.blurred = Infinity;
+    this.places = new Map(); // a box -> its scrollTop
+    root.addEventListener("scroll", ({ target }) => this.places.set(target, target.scrollTop), true);
     root.addEventListener("focusin", (event) => {
       this.last = event.target;
       this.blurred = Infinity;
@@ -93,6 +96,10 @@ export class Focus {
   }
 
   restore() {
+    for (const [box, top] of this.places) {
+      if (box.isConnected) box.scrollTop = top;
+      else this.places.delete(box);
+    }
     const lost = this.last && document.activeElement === document.body;
     if (lost && !(performance.now() - this.blurred > 100)) this.last.focus({ preventScroll: true });
   }
@@ -103,7 +110,7 @@ export class Panel {
   constructor(store, kind) {
     this.store = store;
     this.root = element("div", `raykernel-view raykernel-${kind}`);
-    this.root.dataset.lmSuppressShortcuts = "true";
+    keepKeys(this.root);
     this.root.setAttribute("role", "group");
     this.bar = element("div", "rk-bar", this.root);
     this.focus = new Focus(this.root);

@@ -4,7 +4,7 @@
 // filter the kernel is asked once for the lines in the log files that fit, and what comes then is
 // sifted here. Lines in the page are bounded, the oldest go.
 
-import { count, element, grouped, picker, searchBox, show, textual, Voice, wordButton, write } from "./dom.js";
+import { count, element, grouped, keepKeys, picker, searchBox, show, textual, Voice, wordButton, write } from "./dom.js";
 import { Panel, widget } from "./host.js";
 import { Store } from "./store.js";
 
@@ -102,6 +102,7 @@ export class LogView extends Panel {
     this.following = wordButton(tools, "Follow", () => this.toggleFollow(), "Keep the newest line in view");
     this.lines = element("div", "rk-lines", this.root);
     this.lines.tabIndex = 0;
+    keepKeys(this.lines);
     this.lines.setAttribute("role", "log");
     this.lines.setAttribute("aria-live", "off"); // the summary is spoken, not every line
     this.lines.addEventListener("scroll", () => {

@@ -145,7 +145,7 @@ function holderCell(row) {
     if (!row[HOLDERS].length) cell.textContent = "nothing";
     for (const [kind, text] of row[HOLDERS]) {
       const plain = kind === "variable" || kind === "output";
-      cell.append(textual("span", text, plain ? "rk-tag rk-mine" : "rk-tag"));
+      cell.append(textual("span", text, plain ? "rk-tag rk-mine" : "rk-tag"), " ");
     }
     cell.title = heldBy(row);
   } };

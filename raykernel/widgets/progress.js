@@ -54,6 +54,8 @@ function barText({ n, total, unit, rate, left, closed }) {
 
 function element(tag, className, parent) {
   const made = document.createElement(tag);
+  // A notebook's shortcuts (Enter, space) would take the keys of what has the focus.
+  if (["button", "pre", "summary"].includes(tag)) made.dataset.lmSuppressShortcuts = "true";
   if (className) made.className = className;
   parent.append(made);
   return made;
