@@ -7,7 +7,6 @@ else gets a session of their own.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -109,13 +108,9 @@ def connect_to_ray(
 def _far(address: str, namespace: str) -> local.LocalEngine:
     """The session behind a `raykernel head`."""
     from raykernel.runtime.engines import remote  # zmq takes a moment
-    from raykernel.runtime.remote.address import AddressError, too_open
+    from raykernel.runtime.remote.address import AddressError
 
     try:
-        if not address.startswith("ssh://"):
-            with contextlib.suppress(OSError):
-                if warning := too_open(address):
-                    logger.warning(warning)
         return remote.connect(address, namespace, Build.mine(_version()))
     except (AddressError, SessionError) as error:
         raise ConnectionError(f"init(address={address!r}): {error}") from None

@@ -72,7 +72,8 @@ def _headline(snapshot: Snapshot, stopped: bool) -> str:
         left = "" if snapshot.left is None else f", about {seconds(snapshot.left)} left"
         return f"{text}, {total.running:,} running{left}"
     if not total.total:
-        return f"Done in {seconds(snapshot.elapsed)}"
+        busy = any(not bar.closed for bar in snapshot.bars)
+        return f"{'Busy for' if busy else 'Done in'} {seconds(snapshot.elapsed)}"
     rate = total.total / snapshot.elapsed if snapshot.elapsed > 0 else 0.0
     speed = f" ({rate:,.0f}/s)" if rate >= 10 else ""
     noun = "task" if total.total == 1 else "tasks"

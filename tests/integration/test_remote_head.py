@@ -251,7 +251,7 @@ def test_who_has_another_key_is_not_told_that_it_is_wrong(head: Path) -> None:
 
 
 def test_versions_are_compared_before_anything_is_sent(tmp_path: Path) -> None:
-    old = addresses.Address("tcp://127.0.0.1:9", "s", "p", "k", "n", "3.6", "0.0")
+    old = addresses.Address("tcp://127.0.0.1:9", *(c * 40 for c in "spk"), "n", "3.6", "0.0")
     addresses.write(tmp_path / "old.json", old)
     with pytest.raises(ConnectionError, match=r"python\d.\d+ -m raykernel head"):
         raykernel.init(address=str(tmp_path / "old.json"))

@@ -12,5 +12,6 @@ Only these modules import zmq.
     gateway.py      beside the head (visitor.py: each   tunnel.py     beside the driver
                     driver there)                       progress.py   bars of what takes long
     zap.py          who is let in                       address.py    the connection file
-    ssh.py          a head started over ssh             attaching.py  a driver's way to its tunnel
+    ssh.py          a head started over ssh             way.py        the tunnel's socket
+    attaching.py    how a driver gets its tunnel
 """

@@ -10,6 +10,7 @@ step, and goes with the command that wrote it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -18,6 +19,9 @@ import msgspec
 from raykernel.runtime.attach import Build
 
 KIND = "raykernel-head"
+_LARGEST = 1 << 16  # bytes; no connection file is near that
+_PLACE = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s/:@\[\]]+):\d{1,5}")
+_KEY = re.compile(r"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")  # Z85, of 32 bytes
 
 
 class AddressError(Exception):
@@ -41,10 +45,17 @@ def parse(text: bytes | str, where: str) -> Address:
     """Raises AddressError."""
     try:
         found = msgspec.json.decode(text, type=Address)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AddressError(f"{where} is no connection file of a raykernel head: {error}") from None
     if found.kind != KIND:
         raise AddressError(f"{where} is no connection file of a raykernel head")
+    if not _PLACE.fullmatch(found.address):
+        raise AddressError(f"{where} is of no use: {found.address!r} is no address tcp://HOST:PORT")
+    for name in ("server_key", "public_key", "secret_key"):
+        if not _KEY.fullmatch(getattr(found, name)):
+            raise AddressError(
+                f"{where} is of no use: its {name} is no key. Copy it anew from the head's machine"
+            )
     return found
 
 
@@ -56,21 +67,22 @@ def is_file(address: str) -> bool:
 
 
 def read(path: str) -> Address:
-    """Raises AddressError. Warn of `too_open(path)`."""
+    """Raises AddressError, also if others can read the file."""
     try:
-        return parse(Path(path).expanduser().read_bytes(), path)
+        with Path(path).expanduser().open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(_LARGEST)
     except OSError as error:
         raise AddressError(
             f"the connection file {path} can't be read: {error.strerror}. `raykernel head` writes "
             "it on the head's machine: copy it from there"
         ) from None
-
-
-def too_open(path: str) -> str:
-    """What to tell somebody whose connection file others can read; "" if they can't."""
-    if stat.S_IMODE(Path(path).expanduser().stat().st_mode) & 0o077:
-        return f"others can read {path}, which lets them in at the head: `chmod 600 {path}`"
-    return ""
+    if mode & 0o077:
+        raise AddressError(
+            f"others can read {path} (its mode is {mode:04o}), which lets them in at the head: "
+            f"`chmod 600 {path}`, and if somebody may have read it, start the head anew"
+        )
+    return parse(text, path)
 
 
 def write(path: Path, address: Address) -> None:

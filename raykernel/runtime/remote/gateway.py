@@ -23,7 +23,7 @@ from raykernel.runtime.attach import Build
 from raykernel.runtime.wire import WireError, encode
 
 from . import packets, stream
-from .packets import Ask, Block, Bytes, End, File
+from .packets import Ask, Block, Bytes, End, File, Sealed
 from .places import Misplaced
 from .stream import Timing
 from .visitor import Driver
@@ -170,16 +170,19 @@ class Gateway:
                     driver.to_head += packet.data
             elif isinstance(packet, Block | File):
                 if driver.places is not None:
-                    driver.places.write(packet)
+                    driver.places.lay(packet)
+            elif isinstance(packet, Sealed):
+                if not driver.ended:
+                    driver.seal(packet)
             elif isinstance(packet, Ask):
                 driver.outbox.add(encode([driver.answer(packet)]))
             elif isinstance(packet, End):
                 self._flush(driver)
                 self._end(driver)
-        except (msgspec.DecodeError, Misplaced, OSError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, Misplaced) as error:
             print(f"a driver is cut off: {error}", file=sys.stderr, flush=True)
             driver.outbox.drop()
-            self._end(driver, f"the head's machine could not take an object: {error}")
+            self._end(driver, f"it said what makes no sense to the head: {error}")
 
     def _tick(self, now: float) -> None:
         for driver in list(self._drivers.values()):

@@ -74,10 +74,20 @@ class Outbox:
         self.waiting += len(packet)
         self._line.append(packet)
 
-    def add_large(self, transfer: Transfer, message: bytes | bytearray) -> None:
-        """A large object, and the message that tells of it (less than a piece)."""
+    def hurry(self, data: bytes | bytearray) -> bool:
+        """Bytes as for `add` (less than a piece) that pass the large objects. False, and nothing is
+        done, if none is in the way."""
+        for n, each in enumerate(self._line):
+            if isinstance(each, Transfer):  # what comes before it are whole frames
+                packet = encode(Bytes(bytes(data)))
+                self.waiting += len(packet)
+                self._line.insert(n, packet)
+                return True
+        return False
+
+    def add_large(self, transfer: Transfer, packet: bytes) -> None:
+        """A large object, and the packet that tells of it (less than a piece)."""
         queue = self._line if self._ordered else self._bulk
-        packet = encode(Bytes(bytes(message)))
         self.waiting += len(packet)
         queue += (transfer, packet)
 

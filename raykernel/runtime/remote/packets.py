@@ -61,10 +61,21 @@ class End(Packet, frozen=True, tag=6):
     reason: str = ""
 
 
-AnyPacket = Bytes | Greeting | Block | File | Ask | End
+class Sealed(Packet, frozen=True, tag=7):
+    """The object whose pieces came is whole. `data`: its value, as the head's side knows it."""
+
+    data: bytes
+
+
+AnyPacket = Bytes | Greeting | Block | File | Ask | End | Sealed
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(AnyPacket)
+
+
+def sealed(value: Any) -> bytes:
+    """The packet that says so."""
+    return encode(Sealed(encode(value)))
 
 
 def decode(data: memoryview) -> Any:

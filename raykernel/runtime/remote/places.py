@@ -16,7 +16,12 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from raykernel.runtime import files
+from raykernel.runtime.messages import ON_DISK, ErrorRecord, Value
+from raykernel.runtime.shm import FULL
+from raykernel.runtime.wire import encode_one
 
 from .outbox import Transfer
 from .packets import Block, File
@@ -35,6 +40,22 @@ class Places:
         self.capacity = capacity
         self.spill = spill
         self._fd = os.open(arena, os.O_RDWR | os.O_CLOEXEC)
+        self._unwritten: dict[int | str, OSError] = {}  # by place: what has no room
+
+    def lay(self, packet: Block | File) -> None:
+        """Write a piece. If that fails, `trouble` says so once the object is whole. Raises
+        Misplaced."""
+        place = packet.start if isinstance(packet, Block) else packet.name
+        try:
+            if place not in self._unwritten or packet.position == 0:
+                self._unwritten.pop(place, None)
+                self.write(packet)
+        except OSError as error:
+            self._unwritten[place] = error
+
+    def trouble(self, value: Value) -> OSError | None:
+        """Why the object of this value, whose pieces came, could not be written."""
+        return self._unwritten.pop(value.offset if value.offset >= 0 else value.data.decode(), None)
 
     def write(self, packet: Block | File) -> None:
         """Lay a piece where it belongs. Raises OSError, Misplaced."""
@@ -59,14 +80,25 @@ class Places:
     def file(
         self, object_id: bytes, name: str, size: int, done: Callable[[], None] = lambda: None
     ) -> Transfer:
-        """An object in a file, to be sent. Raises OSError if it is gone."""
-        fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        """An object in a file, to be sent. It is opened when its turn comes: many may wait. One
+        that is gone by then arrives empty, and whoever reads it finds out."""
+        path = self.path(name)
+        opened: list[int] = []
+
+        def read(at: int, n: int) -> bytes:
+            try:
+                if not opened:
+                    opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+                return os.pread(opened[0], n, at)
+            except OSError:
+                return b""
 
         def finish() -> None:
-            os.close(fd)
+            for fd in opened:
+                os.close(fd)
             done()
 
-        return Transfer((object_id, name), size, lambda at, n: os.pread(fd, n, at), finish)
+        return Transfer((object_id, name), size, read, finish)
 
     def path(self, name: str) -> str:
         if not self.spill or not _NAME.fullmatch(name):
@@ -82,17 +114,30 @@ class Places:
 
 
 class Mirror(Places):
-    """The driver's side. A delivery counts from its first piece to the driver's `Unpin`."""
+    """The driver's side. A delivery counts from its first piece to the driver's `Unpin`.
+
+    What has no room in memory here goes to a file: `landed` says where an object is.
+    """
 
     def __init__(self, arena: str, capacity: int, spill: str) -> None:
         super().__init__(arena, capacity, spill)
         self._pins: dict[int, list[int]] = {}  # offset: deliveries, size
         self._files: dict[bytes, str] = {}  # what came as a file, by the object's id
         self._dropped: set[bytes] = set()
+        self._elsewhere: dict[int, str] = {}  # blocks that are being written to a file
+        self._made = 0
         self._map = mmap.mmap(self._fd, capacity)
 
     def write(self, packet: Block | File) -> None:
-        super().write(packet)
+        if isinstance(packet, Block) and packet.start in self._elsewhere:
+            self._write_to_file(packet)
+        else:
+            try:
+                super().write(packet)
+            except OSError as error:
+                if not isinstance(packet, Block) or error.errno not in FULL:
+                    raise
+                self._move_to_file(packet)
         if packet.position:
             return
         if isinstance(packet, File):
@@ -100,6 +145,31 @@ class Mirror(Places):
             self._dropped.discard(packet.id)
         else:
             self._pins.setdefault(packet.start, [0, packet.size])[0] += 1
+
+    def _move_to_file(self, packet: Block) -> None:
+        self._check(packet.start, packet.size)
+        self._made += 1
+        self._elsewhere[packet.start] = f"far-{self._made:06d}.pickle"
+        at = 0
+        while at < packet.position:
+            here = os.pread(self._fd, min(1 << 20, packet.position - at), packet.start + at)
+            self._write_to_file(Block(packet.start, packet.size, at, here))
+            at += len(here)
+        self._write_to_file(packet)
+        if self._pins.get(packet.start, [0])[0] <= 1:
+            self.punch(packet.start, packet.size)
+
+    def _write_to_file(self, packet: Block) -> None:
+        name = self._elsewhere[packet.start]
+        super().write(File(b"", name, packet.size, packet.position, packet.data))
+
+    def landed(self, value: Value) -> Value:
+        """Where the object of this value is, which came whole."""
+        name = self._elsewhere.pop(value.offset, None)
+        if name is None:
+            return value
+        self._files[value.id] = name
+        return replace(value, data=name.encode(), offset=ON_DISK)
 
     def unpin(self, offsets: Iterable[int]) -> None:
         """The driver gives deliveries back."""
@@ -147,6 +217,14 @@ class Mirror(Places):
     def close(self) -> None:
         self._map.close()
         super().close()
+
+
+def unwritten(value: Value, whose: str, error: OSError) -> Value:
+    """What stands for an object that could not be written. `whose`: as in "the head's"."""
+    text = f"an object of {value.size:,} bytes could not be written on {whose} machine: "
+    kind = "disk" if value.offset == ON_DISK else "full"
+    record = ErrorRecord(kind, text + (error.strerror or str(error)))
+    return Value(value.id, encode_one(record), error=True)
 
 
 def write_all(fd: int, data: bytes, at: int) -> None:

@@ -49,6 +49,10 @@ class Progress:
     def _bar(self, shown: str, now: float, n: int, closed: bool) -> BarInfo:
         total = self._passed + sum(self._sizes.values())
         return BarInfo(
-            shown, desc=f"objects {self._where}", n=n, total=total, unit="B",
+            shown, desc=f"MiB of objects {self._where}", n=_mib(n), total=_mib(total), unit="MiB",
             elapsed=now - self._begun, closed=closed,
         )  # fmt: skip
+
+
+def _mib(size: int) -> float:
+    return round(size / 2**20, 1)

@@ -44,6 +44,7 @@ _LEAST = 1 << 18
 _TELLING = _CONFIRM_BYTES
 #: Seconds that a piece may wait on its way for others.
 _QUEUE = 0.1
+_LATE = 3  # pieces one after the other
 
 
 class Timing(NamedTuple):
@@ -101,6 +102,8 @@ class Stream:
         self._large = _LEAST * 2  # the large pieces' window
         self._quickest = float("inf")  # in which a piece was confirmed
         self._shrunk = now
+        self._late = 0
+        self._steep = True  # it has not shrunk yet
         self._spoke = now
         self._asked = (-1, 0.0)  # from where a repetition was asked for, and when
         self._quiet_bytes = self._quiet_frames = 0  # came since we last confirmed
@@ -192,12 +195,17 @@ class Stream:
     def _judge(self, took: float, sent: float, before: int, now: float) -> None:
         """A piece, sent when `before` bytes at most were on their way, took so long."""
         self._quickest = min(self._quickest, took)
-        if took > self._quickest + _QUEUE:
+        self._late = self._late + 1 if took > self._quickest + _QUEUE else 0
+        if self._late >= _LATE:  # one alone was a packet lost
             if sent >= self._shrunk:  # what was sent before that is no news
                 self._shrunk = now
-                self._large = max(_LEAST, self._large * 2 // 3)
+                self._large = max(_LEAST, self._large * 3 // 4)
+                self._steep = False
         elif before >= self._large:
-            self._large = min(WINDOW, self._large + (before - self.unconfirmed))
+            more = before - self.unconfirmed  # doubles it with each round trip
+            if not self._steep:
+                more //= 4
+            self._large = min(WINDOW, self._large + more)
 
     def _say(self, kind: int, now: float) -> bytes:
         self._spoke = now

@@ -30,11 +30,12 @@ from raykernel.runtime.wire import Framer, WireError, encode
 from . import packets, stream
 from .address import Address
 from .outbox import Outbox
-from .packets import Ask, Block, Bytes, End, File, Greeting
-from .places import Mirror, Misplaced
+from .packets import Ask, Block, Bytes, End, File, Greeting, Sealed
+from .places import Mirror, Misplaced, unwritten
 from .progress import Progress
-from .ssh import Forward, Place
+from .ssh import Place
 from .stream import Stream, Timing
+from .way import Way
 
 _CHUNK = 1 << 18
 _MOST = 64 << 20  # bytes of messages for the head; then the driver is not read on
@@ -44,6 +45,10 @@ _RETRY = 2.0  # seconds after which a connection that doesn't answer is made ane
 
 #: What `Query` asks for that lies in files of the session's folder.
 FAR_LOGS, FAR_FAILED = "remote:logs", "remote:failed"
+#: Questions of how things stand there, which wait for nothing that is still on its way there: a
+#: notebook asks them at the end of each cell.
+_NOW = {"tasks", "actors", "workers", "memory", "nodes", "resources", "store"}
+_NOBODYS = -1  # the request whose answer nobody waits for
 _FAR = {FAR_LOGS: "logs", FAR_FAILED: "failed"}
 
 
@@ -69,7 +74,6 @@ class Tunnel:
         self._settings = settings
         self._timing = Timing(*settings.timing)
         self._folder = Path(settings.folder)
-        self._forward = Forward(settings.ssh) if settings.ssh is not None else None
         self._stream = Stream(os.urandom(stream.TOKEN_BYTES), time.monotonic(), self._timing)
         self._outbox = Outbox(ordered=True)
         self._progress = Progress("to the head")
@@ -83,53 +87,19 @@ class Tunnel:
         self._open = False  # whether the head's side knows us
         self.ending = ""  # why it is over, once the driver has read all
         self._driver: socket.socket | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._dealer: zmq.Socket[bytes] | None = None
-        self._dialled = 0.0
         self._poller = zmq.Poller()
+        self._way = Way(settings.address, settings.ssh, self._poller)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._folder / "head.sock"))
         self._listener.listen(1)
 
     # -- the line ------------------------------------------------------------------------------
 
-    def dial(self) -> None:
-        """Make the connection, or make it anew."""
-        self._hang_up()
-        address = self._settings.address
-        target = address.address
-        if self._forward is not None:
-            target = self._forward.ensure(target)
-        dealer = self._context.socket(zmq.DEALER)
-        dealer.curve_serverkey = address.server_key.encode()
-        dealer.curve_publickey = address.public_key.encode()
-        dealer.curve_secretkey = address.secret_key.encode()
-        dealer.linger = 0
-        dealer.immediate = 1  # nothing waits for a connection that is not there
-        dealer.sndhwm = dealer.rcvhwm = 0  # streams bound what is on its way
-        dealer.reconnect_ivl, dealer.reconnect_ivl_max = 100, 1000
-        dealer.ipv6 = "[" in target
-        dealer.connect(target)
-        self._dealer = dealer
-        self._dialled = time.monotonic()
-        self._poller.register(dealer, zmq.POLLIN)
-
-    def _hang_up(self) -> None:
-        if self._dealer is not None:
-            self._poller.unregister(self._dealer)
-            self._dealer.close(0)
-            self._dealer = None
-
-    def _send(self, frame: bytes) -> None:
-        assert self._dealer is not None
-        with contextlib.suppress(zmq.ZMQError):  # what is lost is sent again
-            self._dealer.send(frame, zmq.NOBLOCK, copy=len(frame) < 1 << 16)
-
     def meet(self) -> None:
         """Become known to the head's side. Raises Lost."""
         settings, begun = self._settings, time.monotonic()
         hello = msgspec.msgpack.encode(settings.build)
-        self.dial()
+        self._way.dial()
         while not self._open:
             if time.monotonic() - begun > self._timing.answer:
                 raise Lost(
@@ -138,7 +108,7 @@ class Tunnel:
                     "machine reach that address (a firewall?), and is the connection file the one "
                     "that it wrote last?"
                 )
-            self._send(stream.compose(stream.OPEN, self._stream.token, hello))
+            self._way.send(stream.compose(stream.OPEN, self._stream.token, hello))
             if self._poller.poll(200):
                 self._hear()
 
@@ -159,12 +129,12 @@ class Tunnel:
         while not self._done():
             self._watch()
             for each, mask in self._poller.poll(int(_TICK * 1000)):
-                if each is self._dealer:
+                if each is self._way.dealer:
                     self._hear()
                 elif self._driver is not None and each == self._driver.fileno():
                     if mask & zmq.POLLOUT:
                         self._write()
-                    if mask & ~zmq.POLLOUT:
+                    if mask & ~zmq.POLLOUT and self._driver is not None:
                         self._read()
             self._pump()
             now = time.monotonic()
@@ -185,7 +155,7 @@ class Tunnel:
 
     def _tick(self, now: float) -> None:
         for frame in self._stream.beat(now):
-            self._send(frame)
+            self._way.send(frame)
         silent = self._stream.silent(now)
         # what a driver left behind is not worth as much patience as the driver
         patience = self._timing.comeback if self._driver is not None else self._timing.silence
@@ -195,9 +165,9 @@ class Tunnel:
                 f"the connection to the head at {address} was lost and did not come back within "
                 f"{self._timing.comeback:g} s: this driver's tasks there are cancelled"
             )
-        if silent > self._timing.silence and now - self._dialled > _RETRY:
-            self.dial()
-            self._send(self._stream.resume(now))
+        if silent > self._timing.silence and now - self._way.dialled > _RETRY:
+            self._way.dial()
+            self._way.send(self._stream.resume(now))
         bars = self._progress.look(self._outbox.transfers(), now)
         if bars:
             self._bars.append(encode([m.BarsMoved(bars)]))
@@ -211,17 +181,12 @@ class Tunnel:
             packet = self._outbox.next(self._stream.has_room_for_large)
             if packet is None:
                 return
-            self._send(self._stream.send(packet, now))
+            self._way.send(self._stream.send(packet, now))
 
     # -- from the head -------------------------------------------------------------------------
 
     def _hear(self) -> None:
-        assert self._dealer is not None
-        for _ in range(64):
-            try:
-                data = self._dealer.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        for data in self._way.heard():
             try:
                 frame = stream.parse(data)
             except stream.StreamError:
@@ -233,11 +198,12 @@ class Tunnel:
                 self._stream.heard = time.monotonic()
             elif frame.kind == stream.GONE:
                 address = self._settings.address.address
-                raise Lost(f"the head at {address} refuses: {bytes(frame.payload).decode()}")
+                why = bytes(frame.payload).decode(errors="replace")
+                raise Lost(f"the head at {address} refuses: {why}")
             elif self._open:
                 came, out = self._stream.receive(frame, time.monotonic())
                 for each in out:
-                    self._send(each)
+                    self._way.send(each)
                 for payload in came:
                     self._take(packets.decode(payload))
         self._write()
@@ -249,17 +215,26 @@ class Tunnel:
             self._insert()
         elif isinstance(packet, Block | File):
             if self._mirror is not None and self._driver is not None:
-                try:
-                    self._mirror.write(packet)
-                except OSError as error:
-                    raise Lost(
-                        f"an object of {packet.size:,} bytes has no room on this machine: "
-                        f"{error.strerror}"
-                    ) from None
+                self._mirror.lay(packet)
+        elif isinstance(packet, Sealed):
+            self._land(msgspec.msgpack.decode(packet.data, type=m.Value))
         elif isinstance(packet, Greeting):
             self._greet(msgspec.msgpack.decode(packet.data, type=m.Welcome))
         elif isinstance(packet, End):
             self.ending = packet.reason or "the head has ended the connection"
+
+    def _land(self, value: m.Value) -> None:
+        """An object came whole: tell the driver where it is, or that it has no room here."""
+        if self._mirror is None:
+            return
+        here = self._mirror.landed(value)
+        error = self._mirror.trouble(value)
+        if error is not None:
+            here = unwritten(here, "this", error)
+        if here.offset != value.offset and value.offset >= 0:  # the driver looks at no block
+            self._mirror.unpin([value.offset])
+            self._outbox.add(encode([m.Unpin([value.offset])]))
+        self._to_driver += encode([m.Objects([here])])
 
     def _greet(self, welcome: m.Welcome) -> None:
         """Make a mirror, and let the driver find it where the head's places are."""
@@ -267,10 +242,8 @@ class Tunnel:
         arena = session.arena_path(self._settings.name, folder, welcome.capacity)
         shm.create(str(arena), welcome.capacity)
         self._mirror_path = str(arena)
-        spill = ""
-        if welcome.spill:
-            spill = str(folder / "spill")
-            os.mkdir(spill, 0o700)
+        spill = str(folder / "spill")
+        os.mkdir(spill, 0o700)
         self._mirror = Mirror(str(arena), welcome.capacity, spill)
         here = msgspec.structs.replace(welcome, folder=str(folder), arena=str(arena), spill=spill)
         self._to_driver += encode([here])
@@ -293,12 +266,13 @@ class Tunnel:
             except OSError:
                 self._left()
         for frame in self._stream.hold(len(self._to_driver) > _MOST_IN, time.monotonic()):
-            self._send(frame)
+            self._way.send(frame)
 
     def _read(self) -> None:
-        assert self._driver is not None
+        driver = self._driver
+        assert driver is not None
         try:
-            size = self._driver.recv_into(self._inbox)
+            size = driver.recv_into(self._inbox)
         except BlockingIOError:
             return
         except OSError:
@@ -332,7 +306,13 @@ class Tunnel:
             ask = Ask(message.request, _FAR[message.what], message.filters)
             self._outbox.add_packet(packets.encode(ask))
             return None
-        if isinstance(message, m.Unpin):
+        if isinstance(message, m.CancelCell) and self._outbox.hurry(encode([message])):
+            # what is known there ends at once; what is still on its way there, when it comes
+            return msgspec.structs.replace(message, request=_NOBODYS)
+        if isinstance(message, m.Query) and message.what in _NOW:
+            if self._outbox.hurry(encode([message])):
+                return None
+        elif isinstance(message, m.Unpin):
             mirror.unpin(message.offsets)
         elif isinstance(message, m.Release):
             mirror.released(message.ids)
@@ -348,7 +328,7 @@ class Tunnel:
         else:
             name = value.data.decode()
             transfer = mirror.file(value.id, name, value.size, lambda: mirror.remove(name))
-        self._outbox.add_large(transfer, encode([message]))
+        self._outbox.add_large(transfer, packets.sealed(value))
 
     def _left(self) -> None:
         """The driver is gone: bring what it said to the head, and end."""
@@ -363,8 +343,7 @@ class Tunnel:
     def close(self) -> None:
         if self._driver is not None:
             self._driver.close()
-        self._hang_up()
-        self._context.destroy(0)
+        self._way.close()
         self._listener.close()
         self._outbox.drop()
         if self._mirror is not None:
@@ -372,8 +351,6 @@ class Tunnel:
         if self._mirror_path:
             Path(self._mirror_path).unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
-        if self._forward is not None:
-            self._forward.close()
 
 
 def say(word: str, text: str = "") -> None:

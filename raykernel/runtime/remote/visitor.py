@@ -16,8 +16,8 @@ from raykernel.runtime.wire import Framer, encode
 
 from . import packets
 from .outbox import Outbox
-from .packets import Ask, Greeting
-from .places import Places
+from .packets import Ask, Greeting, Sealed
+from .places import Places, unwritten
 from .progress import Progress
 from .stream import Stream, Timing
 
@@ -67,16 +67,23 @@ class Driver:
 
     def _forward_large(self, value: m.Value) -> None:
         assert self.places is not None  # the head's first word is its welcome
-        message = encode([m.Objects([value])])
         if value.offset >= 0:
             transfer = self.places.block(value.offset, value.size)
         else:
-            try:
-                transfer = self.places.file(value.id, value.data.decode(), value.size)
-            except OSError:  # lost: the driver finds out, and says so to the head
-                self.outbox.add(message)
-                return
-        self.outbox.add_large(transfer, message)
+            transfer = self.places.file(value.id, value.data.decode(), value.size)
+        self.outbox.add_large(transfer, packets.sealed(value))
+
+    def seal(self, packet: Sealed) -> None:
+        """Tell the head of an object that came; if it could not be written, of that: whoever wants
+        it is to know. Raises msgspec.DecodeError."""
+        value = msgspec.msgpack.decode(packet.data, type=m.Value)
+        messages: list[Any] = [m.PutObject(value)]
+        error = self.places.trouble(value) if self.places is not None else None
+        if error is not None:
+            file = value.data.decode() if value.offset < 0 else ""
+            failed = m.PutObject(unwritten(value, "the head's", error))
+            messages = [m.Abandon(value.offset, file), failed]
+        self.to_head += encode(messages)
 
     def answer(self, ask: Ask) -> m.Reply:
         """What a driver on this machine would read from the session's files."""
