@@ -11,7 +11,7 @@ kernel is asked goes through a socket that a thread of its own listens at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -19,19 +19,17 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import NotebookPage, browsing, serving, until
+from tests.browser.agreement import PATIENCE, WORDS
+from tests.browser.lab import NotebookPage, browsing, serving
 
 #: Each view's command, by the name of its class in the page.
 VIEWS = {
     "graph": "graph", "timeline": "timeline", "cluster": "status", "memory": "memory",
     "logs": "logs",
 }  # fmt: skip
-#: Those that show how many tasks are in which state.
-BY_TASK = ("graph", "timeline", "cluster")
 WORK, NEXT, FIRST = 1, 2, 3  # the cells for work, and of the first view
-PATIENCE = 30.0
 
-SETUP = """\
+_SETUP = """\
 %load_ext raykernel
 %ray start -n 2
 import os, sys, threading, time
@@ -46,11 +44,7 @@ def door():
                 try: caller.send(eval(caller.recv()))
                 except Exception as error: caller.send(error)
 threading.Thread(target=door, daemon=True).start()
-LABELS = {'PENDING_ARGS_AVAIL': 'waiting', 'PENDING_NODE_ASSIGNMENT': 'ready'}
-def label(t):
-    return LABELS.get(t.state, 'cancelled' if t.error_type == 'TASK_CANCELLED' else t.state.lower())
-def tasks(cell=None): return state.list_tasks(limit=10_000, cell=cell)
-def counts(cell=None): return dict(Count(label(t) for t in tasks(cell)))
+# WORDS
 def forget():
     sys.last_value = sys.last_traceback = sys.last_exc = None
     for name, value in list(globals().items()):
@@ -69,13 +63,7 @@ class Counter:
     def add(self): print('added', flush=True); return 1
 """
 
-_CHIPS = """(view) => Object.fromEntries([...view.querySelectorAll('.rk-chip')]
-    .filter((chip) => chip.checkVisibility()).map((chip) => {
-      const [n, ...words] = chip.textContent.trim().split(' ');
-      return [words.join(' '), Number(n.replaceAll(',', ''))];
-    }))"""
-_TABLE = """(table) => [...table.tBodies[0].rows].map(
-    (row) => [...row.cells].map((cell) => cell.textContent))"""
+SETUP = _SETUP.replace("# WORDS\n", WORDS)
 
 
 class Desk:
@@ -139,33 +127,11 @@ class Desk:
     def progress(self) -> Locator:
         return self.cell(WORK).locator(".raykernel-progress")
 
-    def chips(self, view: Locator) -> dict[str, int]:
-        """How many tasks a view says are in which state."""
-        return dict(view.evaluate(_CHIPS))
-
-    def table(self, view: str, title: str = "") -> list[list[str]]:
-        """The texts of a table's rows, of the section with that title."""
-        box = self.view(view).locator("details.rk-section", has_text=title)
-        return list(box.first.locator("table").evaluate(_TABLE))
-
     def sure(self, view: str, name: str) -> None:
         """Press a button that wants to be pressed twice."""
         button = self.view(view).get_by_role("button", name=name)
         button.click()
         button.click()
-
-    def comes(self, shown: Callable[[], Any], wanted: Any) -> None:
-        """Wait until what is shown is what is wanted."""
-        seen: list[Any] = [None]
-
-        def equal() -> bool:
-            seen[0] = shown()
-            return bool(seen[0] == wanted)
-
-        try:
-            until(equal, "", PATIENCE)
-        except AssertionError:
-            raise AssertionError(f"{seen[0]!r} is shown, and not {wanted!r}") from None
 
 
 @contextmanager

@@ -19,7 +19,16 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from raykernel.widgets.style import LOOKS
-from tests.browser.desk import BY_TASK, FIRST, NEXT, VIEWS, WORK, Desk, sitting
+from tests.browser.agreement import (
+    agree,
+    chips,
+    cluster_agrees,
+    comes,
+    memory_agrees,
+    summed,
+    table,
+)
+from tests.browser.desk import FIRST, NEXT, VIEWS, WORK, Desk, sitting
 from tests.browser.lab import FRONTS, NotebookPage, until
 
 FILE_FORMS = {"text/html", "image/svg+xml", "text/plain"}
@@ -46,78 +55,6 @@ def _nothing_amiss(desk: Desk) -> Iterator[None]:
     assert desk.book.complaints() == []
 
 
-def summed(before: dict[str, int], **more: int) -> dict[str, int]:
-    return dict(Counter(before) + Counter(more))
-
-
-def agree(desk: Desk, states: dict[str, int]) -> None:
-    """Wait until the kernel's tasks are in these states, and every view shows so."""
-    desk.comes(lambda: desk.ask("counts()"), states)
-    for name in BY_TASK:
-        desk.comes(lambda name=name: desk.chips(desk.view(name)), states)  # type: ignore[misc]
-    total = sum(states.values())
-    expect(desk.view("graph").locator(".rk-total")).to_have_text(f"{total} tasks")
-    expect(desk.view("timeline").locator(".rk-total")).to_have_text(f"{total} tasks")
-    told = "[sum(f['state_counts'].values()) for f in {}['cluster']['summary'].values()]"
-    assert sum(desk.ask(told.format("state.summarize_tasks()"))) == total
-    cluster_agrees(desk)
-    memory_agrees(desk)
-    logs_agree(desk)
-
-
-def cluster_agrees(desk: Desk) -> None:
-    desk.comes(
-        lambda: sorted((row[0], row[2], row[3], row[4], row[5]) for row in desk.table("cluster")),
-        desk.ask(
-            "sorted((a.class_name, a.state.lower(), str(a.num_restarts), str(a.num_pending_calls),"
-            " str(a.pid or '')) for a in state.list_actors(limit=10_000))"
-        ),
-    )
-    desk.comes(
-        lambda: sorted((row[0], row[1], row[3]) for row in desk.table("cluster", "Workers")),
-        desk.ask(
-            "sorted((str(w.pid or ''), w.state.lower(), str(w.num_tasks))"
-            " for w in state.list_workers(limit=10_000))"
-        ),
-    )
-    total, free = desk.ask(
-        "ray.cluster_resources()['CPU'], ray.available_resources().get('CPU', 0)"
-    )
-    meter = desk.view("cluster").get_by_role("meter", name="CPU")
-    expect(meter).to_have_attribute("aria-valuetext", f"{total - free:g} of {total:g} in use")
-    nodes = [[node.node_id[:12], node.state.lower()] for node in desk.ask("state.list_nodes()")]
-    assert [row[:2] for row in desk.table("cluster", "Nodes")] == nodes
-
-
-def size(n: int) -> str:
-    return f"{n} B" if n < 1024 else f"{n / 1024:.1f} KiB" if n < 1 << 20 else f"{n >> 20:.1f} MiB"
-
-
-def memory_agrees(desk: Desk) -> None:
-    listed = desk.ask(
-        "sorted((o.object_id, o.object_size, o.where) for o in state.list_objects(limit=10_000))"
-    )
-    short = [(f"{one[:8]}…{one[-10:]}", size(n), where) for one, n, where in listed]
-    desk.comes(
-        lambda: sorted((row[4], row[0], row[1].partition(",")[0]) for row in desk.table("memory")),
-        sorted(short),
-    )
-    total = desk.view("memory").locator(".rk-total")
-    expect(total).to_have_text(re.compile(rf"^{len(listed)} objects?, "))
-
-
-def logs_agree(desk: Desk) -> None:
-    """A line for each task that has begun and prints one, with its name and its process."""
-    said = desk.view("logs").locator(".rk-log > span:nth-child(2)", has_text=re.compile("wait|add"))
-    desk.comes(
-        lambda: Counter(said.all_text_contents()),
-        desk.ask(
-            "Count(f'{t.name} · {t.worker_pid}' for t in tasks()"
-            " if t.name in ('wait', 'Counter.add') and t.start_time_ms)"
-        ),
-    )
-
-
 def progress_agrees(desk: Desk, cell: int) -> None:
     """The bars of a cell's progress say what `list_tasks` says of the cell, by function."""
     words = {"finished": "done", "ready": "waiting"}
@@ -135,7 +72,7 @@ def progress_agrees(desk: Desk, cell: int) -> None:
         name: " · ".join(f"{states[word]} {word}" for word in order if states[word])
         for name, states in listed.items()
     }
-    desk.comes(shown, wanted)
+    comes(shown, wanted)
     ended = sum(n for states in listed.values() for w, n in states.items() if w in order[:1])
     ended += sum(states["failed"] + states["cancelled"] for states in listed.values())
     total = sum(sum(states.values()) for states in listed.values())
@@ -196,7 +133,7 @@ def test_views_follow_agree_and_come_back_while_a_cell_waits(desk: Desk) -> None
     desk.ask("forget()")
     desk.work("del counter")
     desk.rests()
-    desk.comes(lambda: desk.ask("len(state.list_objects())"), 0)
+    comes(lambda: desk.ask("len(state.list_objects())"), 0)
     expect(desk.view("memory")).to_contain_text("Nothing is kept")
     expect(desk.view("cluster")).to_contain_text("1 dead")
 
@@ -265,7 +202,7 @@ def test_the_progress_blocks_bars_errors_and_buttons(desk: Desk) -> None:
     # Stop cancels what its cell waits for, and nothing else.
     before = desk.ask("counts()")
     desk.work("other = wait.remote('b1')", NEXT)
-    desk.comes(lambda: desk.ask("counts().get('running')"), 1)
+    comes(lambda: desk.ask("counts().get('running')"), 1)
     desk.work("ray.get([wait.remote('never') for _ in range(3)])")
     until(lambda: desk.book.runs(WORK), "the cell did not start")
     expect(shown).to_contain_text("0 of 3 tasks done")
@@ -287,13 +224,13 @@ def test_the_graph_finds_unfolds_tells_and_stops(desk: Desk) -> None:
         "story = [square.remote(2), fail.remote(7), wait.remote('c0')]\n"
         "_ = ray.wait(story, num_returns=3)"
     )
-    desk.comes(lambda: desk.ask("counts().get('running')"), 1)
+    comes(lambda: desk.ask("counts().get('running')"), 1)
     # Of one cell: its three tasks, whatever else there was.
     desk.open_gate("c0")
     desk.rests()
     told = desk.work(f"%ray graph --cell {desk.number()} --depth 1", NEXT)
     graph = told.locator(".raykernel-graph")
-    desk.comes(lambda: desk.chips(graph), {"finished": 2, "failed": 1})
+    comes(lambda: chips(graph), {"finished": 2, "failed": 1})
     x, y = middle(graph, "FAILED")
     canvas = graph.locator("canvas")
     canvas.hover(position={"x": x, "y": y})
@@ -442,16 +379,16 @@ def test_the_cluster_panel_kills_and_resizes(desk: Desk) -> None:
     agree(desk, summed(before, finished=4))
     desk.sure("cluster", "Kill Counter one")
     states = "{a.name: a.state for a in state.list_actors() if a.name}"
-    desk.comes(lambda: desk.ask(states), {"one": "DEAD", "two": "ALIVE"})
+    comes(lambda: desk.ask(states), {"one": "DEAD", "two": "ALIVE"})
     cluster_agrees(desk)
     desk.sure("cluster", "Kill Counter two")
-    desk.comes(lambda: desk.ask(states), {"one": "DEAD", "two": "DEAD"})
+    comes(lambda: desk.ask(states), {"one": "DEAD", "two": "DEAD"})
     cluster_agrees(desk)
 
     # One CPU more, and three tasks run at a time.
     panel = desk.view("cluster")
     desk.work("three = [wait.remote('e0') for _ in range(3)]")
-    desk.comes(lambda: desk.ask("counts()"), summed(before, finished=4, running=2, ready=1))
+    comes(lambda: desk.ask("counts()"), summed(before, finished=4, running=2, ready=1))
     panel.get_by_role("button", name="One CPU more").click()
     agree(desk, summed(before, finished=4, running=3))
     expect(panel.locator(".rk-tools .rk-matches")).to_have_text("3 CPUs")
@@ -468,22 +405,22 @@ def test_memory_sorts_and_searches(desk: Desk) -> None:
         "small, large = ray.put(bytes(1 << 20)), ray.put(bytes(5 << 20)); made = square.remote(9)"
     )
     desk.rests()
-    desk.comes(lambda: desk.ask("len(state.list_objects())"), 3)
+    comes(lambda: desk.ask("len(state.list_objects())"), 3)
     memory_agrees(desk)
     memory = desk.view("memory")
 
     def kept() -> list[str]:
-        return [row[3].strip() for row in desk.table("memory")]
+        return [row[3].strip() for row in table(desk.view("memory"))]
 
-    desk.comes(kept, ["large", "small", "made"])
+    comes(kept, ["large", "small", "made"])
     head = memory.get_by_role("button", name="size")
     head.click()
-    desk.comes(kept, ["made", "small", "large"])
+    comes(kept, ["made", "small", "large"])
     expect(memory.locator("th").first).to_have_attribute("aria-sort", "ascending")
     memory.get_by_role("button", name="kept by").press("Enter")  # the notebook has a use for it too
-    desk.comes(kept, ["large", "made", "small"])
+    comes(kept, ["large", "made", "small"])
     memory.get_by_role("searchbox").fill("SQUARE")
-    desk.comes(kept, ["made"])
+    comes(kept, ["made"])
     expect(memory.locator(".rk-matches")).to_have_text("1 found")
     memory.get_by_role("searchbox").fill("no such thing")
     expect(memory).to_contain_text("No object fits.")
@@ -491,12 +428,12 @@ def test_memory_sorts_and_searches(desk: Desk) -> None:
     memory.get_by_label("Kept by").select_option("actor")
     expect(memory).to_contain_text("No object fits.")
     memory.get_by_label("Kept by").select_option("variable")
-    desk.comes(kept, ["large", "made", "small"])
+    comes(kept, ["large", "made", "small"])
     memory.get_by_label("Kept by").select_option("")
     head.click()
     desk.work("del large, made")
     desk.rests()
-    desk.comes(kept, ["small"])
+    comes(kept, ["small"])
     memory_agrees(desk)
     desk.work("del small")
     desk.rests()
@@ -537,10 +474,10 @@ def test_the_log_pane_searches_filters_and_follows(desk: Desk) -> None:
     down = "(box) => box.scrollHeight - box.scrollTop - box.clientHeight < 24"
     if follow.get_attribute("aria-pressed") == "false":
         follow.click()
-    desk.comes(lambda: lines.evaluate(down), True)
+    comes(lambda: lines.evaluate(down), True)
     desk.work("_ = ray.get(chat.remote(30))")
     expect(said.last).to_have_text("line 29")
-    desk.comes(lambda: lines.evaluate(down), True)
+    comes(lambda: lines.evaluate(down), True)
     follow.click()
     expect(follow).to_have_attribute("aria-pressed", "false")
     place = lines.evaluate("(box) => box.scrollTop")
@@ -570,10 +507,10 @@ def test_a_session_ends_and_begins_from_the_panel_and_the_file_keeps_the_first(d
     expect(panel.locator(".rk-total")).to_contain_text("Session ")
     assert desk.ask("ray.is_initialized()") is True
     assert desk.ask("counts()") == {}
-    desk.comes(lambda: desk.chips(panel), {})
+    comes(lambda: chips(panel), {})
     desk.work("ray.get(square.remote(3))")
     desk.rests()
-    desk.comes(lambda: desk.chips(panel), {"finished": 1})
+    comes(lambda: chips(panel), {"finished": 1})
     desk.work("%ray stop")
     desk.rests()
     files_hold_static_forms(desk)
