@@ -10,6 +10,7 @@ import { CELL, CELLS_LEFT, CELLS_TOP, COUNTS, FAILED, KIND, LABEL, PARENT, RUNNI
 const BAR_ORDER = [3, 4, 5, 2, 1, 0]; // furthest states first: the bar fills from the left
 const FLASH = 500; // ms that a change of state glows
 const SMALL_CELL = 6; // pixels from cell to cell below which they are drawn as an image
+const LEGIBLE_SCALE = 0.62; // below this a card's name stands over it, at one size
 const FADED = 0.18; // what a search did not find
 const SKIPS = 75, LIFT = 19; // an edge longer than that leaves its row by 3/4 of this; as in svg.py
 
@@ -27,6 +28,7 @@ export function paintGraph(pen, scene) {
   paintLinks(pen, scene);
   pen.setTransform(sharp, 0, 0, sharp, 0, 0);
   paintHeaders(pen, scene);
+  if (scale < LEGIBLE_SCALE) paintCardNames(pen, scene);
   pen.globalAlpha = 1;
   return glowing && store.changed.size > 0;
 }
@@ -111,7 +113,7 @@ function paintNodes(pen, scene, port) {
     pen.globalAlpha = faded;
     const card = row[KIND] === "group";
     if (card) {
-      paintCard(pen, scene, row, geo[index], faded);
+      paintCard(pen, scene, row, geo[index], faded, scale >= LEGIBLE_SCALE);
       const cells = store.open.get(index);
       if (cells) paintCells(pen, scene, index, cells, port);
     } else paintMark(pen, scene, x, y, w, looks[row[STATE]], marks[row[STATE]], faded);
@@ -173,7 +175,7 @@ function paintMark(pen, { inks, at: { scale } }, x, y, size, look, mark, alpha) 
   pen.restore();
 }
 
-function paintCard(pen, { store, inks }, row, [x, y, w, h], alpha) {
+function paintCard(pen, { store, inks }, row, [x, y, w, h], alpha, named) {
   const { looks } = store.style, counts = row[COUNTS];
   const total = counts.reduce((sum, n) => sum + n, 0);
   pen.save();
@@ -193,9 +195,9 @@ function paintCard(pen, { store, inks }, row, [x, y, w, h], alpha) {
   pen.textBaseline = "alphabetic";
   pen.fillStyle = inks.dim;
   const amount = grouped(total), wide = pen.measureText(amount).width;
-  pen.fillText(amount, w - 12 - wide, 23);
+  if (named) pen.fillText(amount, w - 12 - wide, 23);
   pen.fillStyle = inks.ink;
-  pen.fillText(clipped(pen, cardName(store, row), w - 34 - wide), 12, 23);
+  if (named) pen.fillText(clipped(pen, cardName(store, row), w - 34 - wide), 12, 23);
   rounded(pen, 12, 35, w - 24, 9, 4.5);
   pen.clip();
   let from = 12;
@@ -262,6 +264,19 @@ function cellMark(pen, scene, [x, y, w], cells, place, alpha) {
     pen.fillRect(x, y, w, w);
   }
   pen.globalAlpha = 1;
+}
+
+/** From far away: over each card, where there is room. */
+function paintCardNames(pen, { store, inks, width, height, at: { scale, x, y } }) {
+  pen.font = `11px ${inks.face}`;
+  pen.fillStyle = inks.dim;
+  pen.textBaseline = "alphabetic";
+  store.state.nodes.forEach((row, index) => {
+    if (row[KIND] !== "group") return;
+    const [left, top, w] = store.geo[index], at = x + left * scale, over = y + top * scale - 4;
+    if (w * scale < 26 || at > width || at + w * scale < 0 || over < 0 || over > height) return;
+    pen.fillText(clipped(pen, cardName(store, row), w * scale + 2), at, over);
+  });
 }
 
 /** Names over columns and lanes, at one size whatever the zoom; those without room are left out. */
