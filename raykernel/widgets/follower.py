@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SNAPSHOT_EVERY = 2.0  # seconds; in between, changes travel as deltas
 SNAPSHOT_SHARE = 15 * 1024  # bytes a second that snapshots may take by themselves
 LOOKED_AT = 12.0  # seconds for which a browser's word that it shows the view holds
-BYTES_PER_SECOND = 150 * 1024
+BYTES_PER_SECOND = 120 * 1024
 
 
 class Follower:
@@ -197,18 +197,19 @@ class Follower:
             self.tell_all(now)
             return
         self.behind = False
-        self._spend(now, delta)
+        self.spend(now, delta)
         self._send(delta)
 
     def tell_all(self, now: float) -> None:
         snapshot = self.subject.snapshot()
         self.behind = False
         self.snapped = self.subject.version
-        size = self._spend(now, snapshot)
+        size = self.spend(now, snapshot)
         self._next_snapshot = now + max(SNAPSHOT_EVERY, size / SNAPSHOT_SHARE)
         self._snap(snapshot)
 
-    def _spend(self, now: float, message: dict[str, Any]) -> int:
-        size = len(json.dumps(message, separators=(",", ":")))
-        self._quiet_until = now + size / BYTES_PER_SECOND
+    def spend(self, now: float, message: dict[str, Any]) -> int:
+        """Count what is sent, here or by the owner; returns its size in bytes."""
+        size = len(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode())
+        self._quiet_until = max(now, self._quiet_until) + size / BYTES_PER_SECOND
         return size

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEPT = 3_000  # lines
 TOLD = 400  # lines in one message
 FOUND = 800  # lines that a search answers with
-CHARACTERS = 60_000  # of lines in one message
+CHARACTERS = 60_000  # of lines in one message, with their labels; thrice as many in an answer
 LONGEST = 1_000  # characters of a line
 CHOICES = 100  # names that a filter offers
 _LATE = 1.0  # seconds by which one worker's index may be behind another's
@@ -174,8 +174,9 @@ class LogModel(Quiet):
         elif text:
             filters["grep"] = f"(?i){re.escape(text)}"
         lines = self._labelled(engine.query("logs", **filters), engine)
-        more = len(lines) == FOUND
-        return {"lines": _newest(lines, FOUND), "more": more, "upto": self.total}
+        told = _newest(lines, FOUND, 3 * CHARACTERS)
+        more = len(lines) == FOUND or len(told) < len(lines)
+        return {"lines": told, "more": more, "upto": self.total}
 
     def bundle(self, view: str = "") -> dict[str, str]:
         return log_still.bundle(self, view)
@@ -185,12 +186,11 @@ def _is_error(entry: Any) -> bool:
     return bool(entry.stream == "stderr")
 
 
-def _newest(lines: Iterable[Line], most: int) -> list[Line]:
+def _newest(lines: Iterable[Line], most: int, room: int = CHARACTERS) -> list[Line]:
     """The last ones that fit into a message."""
     told: list[Line] = []
-    room = CHARACTERS
     for line in reversed(list(lines)):
-        room -= len(line.text) + 40
+        room -= len(line.text) + 160  # and its labels
         if len(told) >= most or room < 0:
             break
         told.append(line)

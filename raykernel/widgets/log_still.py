@@ -11,7 +11,7 @@ from .still import frame
 if TYPE_CHECKING:
     from .log_model import Line, LogModel
 
-MOST = 40_000  # characters of the lines
+MOST = 180_000  # bytes of the lines in both forms
 
 
 def bundle(model: LogModel, view: str = "") -> dict[str, str]:
@@ -46,7 +46,7 @@ def _last(model: LogModel) -> list[Line]:
     last: list[Line] = []
     room = MOST
     for line in reversed(model.lines):
-        room -= len(line.text) + 60
+        room -= len(line.text.encode()) + len(escape(line.text).encode()) + 120
         if room < 0 or len(last) >= model.tail:
             break
         last.append(line)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 KEPT = 20_000
 TOLD = 1_500
-PAGE = 2_000
+PAGE = 1_000
 CROWD = 300
 CLOSE = 10_000  # microseconds that a bar of several tasks spans at most
 SAMPLES = 1_200  # of how many tasks were waiting

@@ -9,6 +9,8 @@ import { Store } from "./store.js";
 export const LANE = 1, ROW = 2, NAME = 3, STATE_OF = 4, COUNT_OF = 5, START = 6;
 export const WAITED = 7, QUEUED = 8, LOADED = 9, RAN = 10, STORED = 11;
 
+const PAGE_EVERY = 600; // ms: what came earlier must not crowd out what comes
+
 export class TimelineStore extends Store {
   setUp() {
     this.bars = new Map();
@@ -65,7 +67,7 @@ export class TimelineStore extends Store {
     const all = [...told.bars, ...this.bars.values()].sort((a, b) => a[0] - b[0]);
     this.bars = new Map(all.map((bar) => [bar[0], bar]));
     this.tell();
-    this.askOlder();
+    setTimeout(() => this.askOlder(), PAGE_EVERY);
   }
 
   live() {

@@ -1,7 +1,7 @@
 """The static picture of a timeline, as it stays in the saved file: lanes, bars, an axis, a table.
 
-Bars that are closer than a pixel are drawn as one, so that the picture's size hangs on its width
-and not on the number of tasks. Pure.
+Bars that are closer than a pixel are drawn as one, and with many lanes those that are further apart
+too, so that the picture's size hangs on its width and not on the number of tasks. Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from raykernel.runtime.events import STATES
 
-from .still import duration, frame, headline, legend, marks
+from .still import MOST, duration, frame, headline, legend, marks
 from .style import FUNCTIONS, LINE, LOOKS, TEXT
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, LANE_H, BAR_H, TOP = 920, 130, 24, 16, 24
 LANES_DRAWN = 40
+CLOSE = 0.7  # pixels
 ROWS_LISTED = 40
 CHARACTERS = 40  # of a lane in text
 _STATE, _COUNT, _START, _LOADED, _RAN, _STORED = 3, 4, 5, 8, 9, 10
@@ -56,7 +57,11 @@ def svg(model: TimelineModel) -> str:
             f"<rect x='{LEFT}' y='{top + 3}' width='{WIDTH - LEFT - 14}' "
             f"height='{LANE_H * len(lane.free) - 6}' rx='4' fill='{LINE}' fill-opacity='.12'/>"
         )
-    parts += _bars(model, tops, begin, end, scale)
+    gap, bars = CLOSE, _bars(model, tops, begin, end, scale, CLOSE)
+    while sum(map(len, bars)) > MOST and gap < WIDTH:
+        gap *= 2
+        bars = _bars(model, tops, begin, end, scale, gap)
+    parts += bars
     shown, _ = legend(model.counts, model.total)
     words = escape("Timeline of " + headline(model.counts, model.total))
     return (
@@ -68,8 +73,10 @@ def svg(model: TimelineModel) -> str:
     )
 
 
-def _bars(model: TimelineModel, tops: list[int], begin: int, end: int, scale: float) -> list[str]:
-    """Bars in pixels; those of one row and look that touch are one."""
+def _bars(
+    model: TimelineModel, tops: list[int], begin: int, end: int, scale: float, gap: float
+) -> list[str]:
+    """Bars in pixels; those of one row and look that are closer than the gap are one."""
     drawn: dict[tuple[int, int, str], list[list[float]]] = {}
     for bar in sorted(model.bars.values(), key=lambda bar: bar[_START]):
         if bar[0] >= len(tops):
@@ -78,10 +85,10 @@ def _bars(model: TimelineModel, tops: list[int], begin: int, end: int, scale: fl
         x1, x2 = (bar[_START] - begin) * scale, (stop - begin) * scale
         look = LOOKS[_FAILED]["color"] if bar[_STATE] == _FAILED else color(bar[2])
         spans = drawn.setdefault((bar[0], bar[1], look), [])
-        if spans and x1 - spans[-1][1] < 0.7:
+        if spans and x1 - spans[-1][1] < gap:
             spans[-1][1] = max(spans[-1][1], x2)
         else:
-            spans.append([x1, max(x2, x1 + 0.7)])
+            spans.append([x1, max(x2, x1 + CLOSE)])
     out = []
     for (lane, row, look), spans in drawn.items():
         y = tops[lane] + row * LANE_H + (LANE_H - BAR_H) / 2

@@ -33,6 +33,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -159,6 +160,8 @@ class LiveView(anywidget.AnyWidget):
             earlier.close()
         _open[self._key] = self
         self._shown = True
+        if self._publish is None and shell is not None:
+            self._publish = partial(_publish, shell.display_pub)
         try:
             self._follower.join()
         except BaseException:  # the session is gone: nothing was displayed yet
@@ -285,8 +288,10 @@ class LiveView(anywidget.AnyWidget):
     def _put(self, form: str, update: bool = True) -> None:
         with self._turn:
             self._form, self._drawn, self._put_at = form, self._model.version, self._clock()
-            publish = self._publish or _publish
-            publish(self._bundle(form), f"raykernel-{self._model.kind}-{self.view_id}", update)
+            bundle = self._bundle(form)
+            self._follower.spend(self._put_at, bundle)
+            publish = self._publish or partial(_publish, _shell().display_pub)
+            publish(bundle, f"raykernel-{self._model.kind}-{self.view_id}", update)
 
     def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """A browser draws this view, in the widget's place or over the static form; or asks."""
@@ -329,7 +334,7 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _publish(data: dict[str, Any], display_id: str, update: bool) -> None:
-    from IPython.display import display
-
-    display(data, raw=True, display_id=display_id, update=update)
+def _publish(publisher: Any, data: dict[str, Any], display_id: str, update: bool) -> None:
+    """By the publisher of the time when the view was shown: that of a later cell may belong to a
+    `%%capture`."""
+    publisher.publish(data, metadata={}, transient={"display_id": display_id}, update=update)

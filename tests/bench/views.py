@@ -10,6 +10,9 @@ top, on a machine that does nothing else.
     --browser    the same in JupyterLab in a headless Chromium, which draws the views
     --view NAME  with other views than the graph, with or without one; `none`: progress alone;
                  `nothing`: neither, which tells how much of a ratio is the machine's mood
+    --bytes      instead of all that: what each view sends to the front end while 100,000 tasks run
+                 beside one that prints as fast as it can, a second on average and in the fullest
+                 one; and what it leaves in the file
 
 Frames a second are measured by `pytest -s tests/browser/test_graph_frames.py`.
 """
@@ -48,6 +51,17 @@ _AGAIN = "%unload_ext raykernel\n%env RAYKERNEL_PROGRESS={}\n%load_ext raykernel
 HIDE = _AGAIN.format("no")
 SHOW = _AGAIN.format("yes")
 VIEWS = ("graph", "timeline", "status", "memory", "logs")
+
+
+FLOOD = (
+    "@ray.remote\ndef chatter(seconds):\n"
+    "    end, n = time.perf_counter() + seconds, 0\n"
+    "    while time.perf_counter() < end:\n"
+    "        n += 1; print('line', n, 'of what a chatty task has to say')\n"
+    "    return n\n",
+    "%%capture said\n"  # what it prints here is no view's
+    "lines = chatter.remote(6)\nray.get([tiny.remote() for _ in range(100_000)])\nray.get(lines)",
+)
 
 
 class Outcome(NamedTuple):
@@ -123,16 +137,44 @@ def answer(k: Kernel) -> None:
             k.press(view["model_id"], {"hello": "in place"})
 
 
+def bytes_of_views() -> dict[str, tuple[float, float, float]]:
+    """For each view: KiB a second, in the fullest second, and in the file."""
+    found = {}
+    for view in ("none", *VIEWS):
+        with kernel() as k:
+            for code in (*START, FLOOD[0]):
+                k.run(code)
+            if view != "none":
+                k.run(f"%ray {view}")
+                answer(k)
+            k.run("import time; time.sleep(1)")
+            k.messages.clear()
+            k.run(FLOOD[1])
+            sent = sorted((m["header"]["date"].timestamp(), size_of(m)) for m in k.messages)
+            seconds = sent[-1][0] - sent[0][0]
+            windows = [sum(n for at, n in sent if 0 <= at - begin < 1) for begin, _ in sent]
+            k.run("time.sleep(2)")  # until the view is at rest
+            forms = [m["content"]["data"] for m in k.messages if m["content"].get("data")]
+            kept = max(len(json.dumps(form)) for form in forms if "text/html" in form)
+            total = sum(n for _, n in sent) / seconds
+            name = "progress" if view == "none" else view
+            found[name] = (total / 1024, max(windows) / 1024, kept / 1024)
+            if view != "none":
+                k.run(HIDE)
+    return found
+
+
+def size_of(message: dict[str, Any]) -> int:
+    if message["msg_type"] not in ("comm_msg", "display_data", "update_display_data"):
+        return 0
+    return len(json.dumps(message["content"], separators=(",", ":"), ensure_ascii=False).encode())
+
+
 def round_in(k: Kernel) -> Round:
     """Bytes are those that came by comms and displays."""
     k.messages.clear()
     rate, cpu = told(k.text(k.run(f"print(round_of({SECONDS}))")))
-    sent = sum(
-        len(json.dumps(m["content"], separators=(",", ":")))
-        for m in k.messages
-        if m["msg_type"] in ("comm_msg", "display_data", "update_display_data")
-    )
-    return Round(rate, cpu, sent / SECONDS)
+    return Round(rate, cpu, sum(map(size_of, k.messages)) / SECONDS)
 
 
 def told(output: str) -> tuple[float, float]:
@@ -196,7 +238,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     choices = (*VIEWS, "none", "nothing")
     parser.add_argument("--view", choices=choices, nargs="+", default=["graph"])
+    parser.add_argument("--bytes", action="store_true", help="what each view sends and leaves")
     options = parser.parse_args()
+    if options.bytes:
+        found = bytes_of_views()
+        for name, (mean, most, kept) in found.items() if not options.json else ():
+            print(f"{name:9} {mean:4.0f} KiB/s, {most:4.0f} at most, {kept:4.0f} KiB in the file")
+        if options.json:
+            print(json.dumps(found))
+        return
     outcome = in_browser(options.view) if options.browser else in_kernel(options.view)
     print(json.dumps(outcome._asdict()) if options.json else outcome)
 

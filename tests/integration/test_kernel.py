@@ -405,3 +405,7 @@ def test_the_graph_of_one_cell(k: Kernel) -> None:
     text = json.dumps(k.displays(cell))
     assert "sleep" in text
     assert "image/svg+xml" in text
+    # What goes on in a cell that captures its output is the view's all the same.
+    view = k.run("%ray graph")
+    k.run("%%capture said\nray.get([ray.remote(lambda: 1).options(name='captured').remote()])")
+    assert k.until(lambda: "captured" in json.dumps(k.displays(view)))
