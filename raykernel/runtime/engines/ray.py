@@ -26,9 +26,10 @@ from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.engines.ray_client import RayClient
 from raykernel.runtime.engines.ray_feed import Feed
 from raykernel.runtime.engines.ray_notes import NAMESPACE, Notebook
+from raykernel.runtime.engines.ray_strikes import Calls
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.engines.ray_watch import Watcher
-from raykernel.runtime.events import BarInfo
+from raykernel.runtime.events import CALL, BarInfo
 
 _FEED_PATIENCE = 60.0  # for the first worker of a cluster that has to unpack what travels
 logger = logging.getLogger("raykernel")
@@ -79,6 +80,7 @@ class RayEngine:
         self.dead_actors: dict[str, str] = {}
         self.feed: Any = None
         self.watcher: Watcher | None = None
+        self.calls: Calls | None = None  # where an actor lives
         self._ray = ray
         self._hook: Callable[[str], None] | None = None
         self._warned: list[Callable[[str], None]] = []
@@ -165,6 +167,9 @@ class RayEngine:
             refs = [self.table.own[t.id] for t in live if t.id in self.table.own]
         for ref in refs:
             self.client.cancel_ref(ref, force=False, recursive=True)
+        calls = [bytes.fromhex(t.id) for t in live if t.kind == CALL]
+        if calls and self.feed is not None:
+            self.feed.strike.remote(calls)
         return len(live)
 
     def background(self, cell: str) -> int:
@@ -366,4 +371,13 @@ def in_worker() -> RayEngine:
         feed[0].note.remote(batch)
 
     client = RayClient(ray, welcome, Notebook(send, welcome.node))
-    return RayEngine(ray, client, session, namespace, "", driver=False)
+    engine = RayEngine(ray, client, session, namespace, "", driver=False)
+
+    def ask(calls: list[bytes], then: Callable[[list[bytes]], None]) -> None:
+        engine.feed = engine.feed or _feed(ray, session)
+        if engine.feed is not None:  # else the driver is gone
+            told = engine.feed.struck.remote(calls)
+            told._on_completed(lambda found: then(found) if isinstance(found, list) else None)
+
+    engine.calls = Calls(ask)
+    return engine

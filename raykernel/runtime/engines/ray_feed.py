@@ -14,6 +14,7 @@ from raykernel.runtime.engines import ray_connect
 
 _BATCHES = 10_000
 _OBITUARIES = 1000
+_STRUCK = 10_000
 
 
 class Feed:
@@ -24,6 +25,7 @@ class Feed:
         self._dropped = 0
         self._news = asyncio.Event()
         self._obituaries: dict[bytes, bytes] = {}
+        self._struck: deque[bytes] = deque(maxlen=_STRUCK)
 
     async def note(self, batch: bytes) -> None:
         if len(self._batches) == _BATCHES:
@@ -46,6 +48,14 @@ class Feed:
     async def versions(self) -> dict[str, str]:
         """What workers run here."""
         return ray_connect.versions()
+
+    async def strike(self, calls: list[bytes]) -> None:
+        """These calls of actors are to be interrupted."""
+        self._struck.extend(calls)
+
+    async def struck(self, calls: list[bytes]) -> list[bytes]:
+        """Those among these that are to be interrupted."""
+        return [call for call in calls if call in self._struck]
 
     async def bury(self, actor: bytes, record: bytes) -> None:
         """Keep why an actor's constructor failed."""

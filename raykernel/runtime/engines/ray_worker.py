@@ -54,6 +54,8 @@ class Here:
         self.functions = Functions()
         self._known: set[bytes] = set()
         self.instance: Any = None
+        assert self.engine.calls is not None
+        self.calls = self.engine.calls
         context.engine = self.engine
         context.thread_origin = inherit.task
         inherit.install()
@@ -331,6 +333,7 @@ class _Birth:
     def born(self, made: Any) -> Any:
         job, client = self._job, self._job.here.client
         job.here.instance = made
+        job.here.calls.listen()
         oneself = job.here.ray.get_runtime_context().current_actor
         client.refs.new(weak_id(job.spec.actor), Entry(oneself, 1, "", job.spec.actor, "actor"))
         job.succeeded(made)
@@ -363,11 +366,17 @@ async def create_async(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes,
 def call(instance: Any, head: bytes, deps: Any) -> Any:
     """A call of an actor whose calls run in threads."""
     job = Job(head, deps)
+    calls, task = job.here.calls, job.spec.id
     try:
         args, kwargs = job.arguments()
-        value = _method(job, instance)(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+        method = _method(job, instance)
+        calls.enter(task)
+        try:
+            value = method(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+        finally:
+            calls.leave(task)
         del args, kwargs
     except BaseException as error:
         return job.failed(error)

@@ -1,0 +1,102 @@
+"""Interrupting an actor's running call, for Stop: Ray cancels what has not begun, interrupts tasks
+and coroutines, and leaves a method that runs to its end.
+
+    driver ── strike(ids) ──▶ the session's feed actor ◀── struck(ids) ── actor, once a second
+                                                                          while a call takes long
+
+A call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too; one on
+another thread at its next line of Python. `ray.cancel` doesn't come here: it means what Ray means.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_LONG = 0.5  # seconds after which a call asks whether it is to end
+_EVERY = 1.0
+
+#: Asks which of these tasks are to end, and hands those to the second argument, in any thread.
+Ask = Callable[[list[bytes], Callable[[list[bytes]], None]], None]
+
+
+class Calls:
+    """An actor's running calls. `enter` and `leave` are called by the thread that a call runs on,
+    where an interruption that comes between them is dealt with."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._running: dict[bytes, tuple[int, float]] = {}  # thread, begin
+        self._struck: set[bytes] = set()
+        self._lock = threading.RLock()  # guards both; the handler may come in its owner's way
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._before: Any = None
+
+    def listen(self) -> None:
+        """Be ready for interruptions. To be called by the constructor's thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupted)
+
+    def enter(self, task: bytes) -> None:
+        self._running[task] = threading.get_ident(), time.monotonic()
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="raykernel-strikes", daemon=True
+                )
+                self._thread.start()
+
+    def leave(self, task: bytes) -> None:
+        thread, _ = self._running.pop(task, (0, 0.0))
+        if self._struck:
+            with self._lock:
+                if task in self._struck:
+                    self._struck.discard(task)
+                    _raise_in(thread, None)  # it may not have come yet
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(_EVERY)
+            self._wake.clear()
+            if not self._running:
+                continue
+            self._wake.set()
+            now = time.monotonic()
+            long = [task for task, (_, at) in list(self._running.items()) if now - at > _LONG]
+            if long:
+                self._ask(long, self._strike)
+
+    def _strike(self, tasks: list[bytes]) -> None:
+        for task in tasks:
+            with self._lock:
+                thread, _ = self._running.get(task, (0, 0.0))
+                if not thread or task in self._struck:
+                    continue
+                self._struck.add(task)
+                if thread != threading.main_thread().ident:
+                    _raise_in(thread, KeyboardInterrupt)
+                elif self._before is not None:
+                    signal.pthread_kill(thread, signal.SIGINT)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """The signal: for the call, unless that has just ended or the signal isn't ours."""
+        ours = threading.get_ident()
+        if any(task in self._struck for task, (at, _) in self._running.items() if at == ours):
+            raise KeyboardInterrupt
+        if callable(self._before) and not self._struck:
+            self._before(number, frame)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Have a thread raise this at its next line of Python; None takes it back."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(error) if error is not None else None
+    )
