@@ -103,7 +103,8 @@ def init(
     `address`: the name of a session that runs (or its `session.json`, or what its context has for
     "address") connects to it, as one more driver; so does the connection file of a `raykernel head`
     on another machine, and "ssh://user@host" starts one there. HOST:PORT, `ray://HOST:10001` or
-    "auto" is a Ray cluster, which then runs the tasks (see engines/ray.py). "local" always starts a
+    "auto" (the one of this machine) is a Ray cluster, which then runs the tasks (see
+    engines/ray.py). "local" always starts a
     session here. Without an address a notebook whose session has outlived its kernel comes back to
     that; all others start one.
 

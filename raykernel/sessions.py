@@ -56,7 +56,14 @@ def connect(
     Raises ConnectionError, ValueError.
     """
     if address in (None, "auto"):
-        return _come_back(asked, namespace)
+        found = _come_back(asked, namespace)
+        if found is None and address is not None:
+            raise ConnectionError(
+                "init(address='auto'): there is no Ray cluster on this machine, and no session of "
+                "this notebook's that has outlived its kernel. `ray start --head` starts the one; "
+                "without an address a session is started here"
+            )
+        return found
     if address == "local":
         return None
     assert address is not None

@@ -153,13 +153,11 @@ export class ClusterView extends Panel {
     this.workers.fill(state.workers.slice(0, SHOWN).map((one, n) => ({
       key: one.pid || `starting ${n}`, faint: one.state === "idle",
       cells: [one.pid || "", one.state, one.actor, grouped(one.tasks),
-              `${Math.round(one.cpu * 100)} %`, one.memory ? bytes(one.memory) : ""],
+              one.cpu < 0 ? "unknown" : `${Math.round(one.cpu * 100)} %`,
+              one.memory < 0 ? "unknown" : one.memory ? bytes(one.memory) : ""],
     })), shares(state.worker_states, state.worker_count));
-    const all = Object.entries(state.resources).map(([name, [, total]]) =>
-      name === "memory" ? `${bytes(total)} memory` : `${round(total)} ${name}`).join(", ");
     this.nodes.fill(state.nodes.map((one) => ({
-      key: one.id, cells: [one.id.slice(0, 12), one.alive ? "alive" : "dead", all,
-                           `${state.machine.load} on ${count(state.machine.cpus, "core")}`],
+      key: one.id, cells: [one.id.slice(0, 12), one.alive ? "alive" : "dead", one.has, one.load],
     })), String(state.nodes.length));
   }
 }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from raykernel.amounts import size
+
 if TYPE_CHECKING:
     from raykernel.runtime.engines.base import Engine
 
@@ -42,10 +44,7 @@ def gather(engine: Engine) -> dict[str, Any]:
             "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         },
         "store": engine.query("store"),
-        "nodes": [
-            {"id": one.get("NodeID", ""), "alive": bool(one.get("Alive", True))}
-            for one in engine.query("nodes")
-        ],
+        "nodes": [_node(one, resources["total"], local) for one in engine.query("nodes")],
         "workers": workers[:ROWS],
         "worker_count": len(workers),
         "worker_states": Counter(worker["state"] for worker in workers),
@@ -63,7 +62,26 @@ def _worker(one: dict[str, Any], actors: list[dict[str, Any]], local: bool) -> d
         "state": one["state"].lower(),
         "tasks": one["tasks"],
         "actor": name,
-        **(_process(one["pid"]) if local else {"memory": 0, "cpu": 0.0}),
+        **(_process(one["pid"]) if local else {"memory": -1, "cpu": -1.0}),  # nobody tells
+    }
+
+
+def _node(one: dict[str, Any], session: dict[str, float], local: bool) -> dict[str, Any]:
+    """`has` and `load` in words: of another machine nobody tells the load."""
+    has = one.get("Resources") or (session if one.get("Alive", True) else {})
+    load = "unknown"
+    if local and hasattr(os, "getloadavg"):
+        cores = os.cpu_count() or 1
+        load = f"{os.getloadavg()[0]:.3g} on {cores} core{'s' if cores != 1 else ''}"
+    return {
+        "id": one.get("NodeID", ""),
+        "alive": bool(one.get("Alive", True)),
+        "has": ", ".join(
+            f"{size(n)} memory" if name == "memory" else f"{n:g} {name}"
+            for name, n in sorted(has.items(), key=lambda item: (item[0] != "CPU", item[0]))
+            if not name.startswith("node:") and name != "object_store_memory"
+        ),
+        "load": load,
     }
 
 

@@ -63,7 +63,8 @@ def _meters(facts: dict[str, Any]) -> list[tuple[str, float, float, str]]:
         words += f", {size(store['on_disk'])} on disk"
     rows.append(("object store", store["used"], store["capacity"], words))
     used, total = facts["machine"]["memory"]
-    rows.append(("machine's memory", used, total, f"{size(used)} of {size(total)} in use"))
+    owner = "this machine's" if _nodes(facts) else "machine's"
+    rows.append((f"{owner} memory", used, total, f"{size(used)} of {size(total)} in use"))
     return rows[:12]
 
 
@@ -99,12 +100,28 @@ def _tables(facts: dict[str, Any]) -> str:
         for a in facts["actors"][:ROWS]
     ]
     workers = [
-        [w["pid"], w["state"], w["actor"], w["tasks"], size(w["memory"])]
+        [w["pid"], w["state"], w["actor"], w["tasks"], _memory(w["memory"])]
         for w in facts["workers"][:ROWS]
     ]
-    return _table(("actor", "name", "state", "restarts", "queue", "process"), actors) + _table(
-        ("worker", "state", "actor", "tasks", "memory"), workers
+    return (
+        _table(("actor", "name", "state", "restarts", "queue", "process"), actors)
+        + _table(("worker", "state", "actor", "tasks", "memory"), workers)
+        + _table(("node", "state", "resources", "load"), _nodes(facts))
     )
+
+
+def _memory(amount: int) -> str:
+    return size(amount) if amount >= 0 else "unknown"
+
+
+def _nodes(facts: dict[str, Any]) -> list[list[Any]]:
+    """Of a session on several."""
+    if len(facts.get("nodes", ())) < 2:
+        return []
+    return [
+        [n["id"][:12], "alive" if n["alive"] else "dead", n["has"], n["load"]]
+        for n in facts["nodes"][:ROWS]
+    ]
 
 
 def _table(names: tuple[str, ...], rows: list[list[Any]]) -> str:
@@ -124,6 +141,8 @@ def text(model: ClusterModel) -> str:
     for name, _, _, words in _meters(facts):
         lines.append(f"  {name}: {words}")
     states = facts.get("actor_states")
+    for name, state, has, _ in _nodes(facts):
+        lines.append(f"  node {name}: {state}" + (f", {has}" if has else ""))
     if states:
         lines.append("  actors: " + ", ".join(f"{n} {state}" for state, n in states.items()))
     return "\n".join(lines)

@@ -266,6 +266,7 @@ def connect(
                 "no Ray cluster is known on this machine: `ray start --head` starts one, or give "
                 "its HOST:PORT"
             )
+    deadline = time.monotonic() + ray_connect.PATIENCE
     ray_connect.check_reachable(address)
     ray = module()
     if ray.is_initialized():
@@ -276,7 +277,10 @@ def connect(
         ray_connect.check_client(address, ray.__version__)
     else:
         told = ray_connect.within(
-            ray_connect.PATIENCE, lambda: _metadata(ray, address), address, "its version"
+            max(2.0, deadline - time.monotonic()),
+            lambda: _metadata(ray, address),
+            address,
+            "its version",
         )
         ray_connect.check_versions(address, told, ray.__version__)
     session = f"ray-{os.urandom(3).hex()}"

@@ -130,8 +130,8 @@ class RayClient(Waiting):
         self.put_stored(object_id, stored)
         if type(stored) is bytes:
             self._values[object_id] = RayValue(object_id, stored)
-        else:
-            self._done.add(object_id)
+        else:  # of which the size is kept
+            self._values[object_id] = RayValue(object_id, offset=m.AWAY, size=stored.size)
         return object_id
 
     def put_stored(self, object_id: bytes, stored: Any) -> None:

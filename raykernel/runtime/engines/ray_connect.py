@@ -16,13 +16,18 @@ import re
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 10.0
+PATIENCE = 9.0  # seconds in all: within 10 it is told
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 _CURRENT = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
 _CLIENT_PORT = 10001
+#: A client's first words in HTTP/2: the preface and empty settings, to which settings are answered.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+_FRAME_HEAD, _SETTINGS = 9, 4
+_ASKED = "a greeting in HTTP/2"
 #: What raykernel needs on the cluster besides Ray.
 _TRAVELS = ("raykernel", "msgspec", "cloudpickle")
 
@@ -59,14 +64,15 @@ def split(address: str) -> tuple[str, int]:
     return found[1].strip("[]"), int(found[2])
 
 
-def check_reachable(address: str, patience: float = PATIENCE) -> None:
-    """Raises ConnectionError within `patience` seconds if nobody listens there."""
+def check_reachable(address: str, patience: float | None = None) -> None:
+    """Raises ConnectionError within `patience` seconds unless a server of Ray's answers there."""
     host, port = split(address)
+    patience = PATIENCE if patience is None else patience
     failed: list[BaseException | None] = [TimeoutError(f"no answer within {patience:g} s")]
 
     def attempt() -> None:  # in a thread: looking up a name knows no time limit
         try:
-            socket.create_connection((host, port), patience).close()
+            _greet((host, port), patience)
             failed[0] = None
         except OSError as error:
             failed[0] = error
@@ -81,18 +87,44 @@ def check_reachable(address: str, patience: float = PATIENCE) -> None:
         )
 
 
+def _greet(address: tuple[str, int], patience: float) -> None:
+    """Raises OSError unless who listens there greets as HTTP/2, the language of Ray's servers, does
+    (RFC 9113, 3.4). Ray itself, sent to something else, would look for it for a minute, and then
+    end this process."""
+    end = time.monotonic() + patience
+    with socket.create_connection(address, patience) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return  # it greets in cipher
+        connection.sendall(_PREFACE)
+        heard = b""
+        while len(heard) < _FRAME_HEAD:
+            connection.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                more = connection.recv(_FRAME_HEAD - len(heard))
+            except TimeoutError:
+                raise TimeoutError(
+                    f"somebody listens there and gave no answer within {patience:g} s"
+                ) from None
+            if not more:
+                raise ConnectionError(f"what listens there hung up on {_ASKED}")
+            heard += more
+    if heard[3] != _SETTINGS:
+        raise ConnectionError(f"what listens there is no server of Ray's: it answers {heard!r}")
+
+
 def check_client(address: str, ray_version: str, patience: float = PATIENCE) -> None:
     """Raises ConnectionError unless a server speaks gRPC there, as the one for Ray's client does.
     What it runs that client compares by itself."""
     try:
         grpc = importlib.import_module("grpc")
-    except ImportError:
+        connect = grpc.insecure_channel  # a folder of that name alone is no grpcio
+    except (ImportError, AttributeError):
         raise ConnectionError(
             f"{address} is reached by Ray's client, which needs grpcio here: `{sys.executable} -m "
             f"pip install 'ray[client]=={ray_version}'`. HOST:6379 does without it"
         ) from None
     host, port = split(address)
-    channel = grpc.insecure_channel(f"{host}:{port}")
+    channel = connect(f"{host}:{port}")
     try:
         grpc.channel_ready_future(channel).result(timeout=patience)
     except grpc.FutureTimeoutError:

@@ -54,8 +54,9 @@ class Feed:
         self._struck.extend(calls)
 
     async def struck(self, calls: list[bytes]) -> list[bytes]:
-        """Those among these that are to be interrupted."""
-        return [call for call in calls if call in self._struck]
+        """All that are to be interrupted, if there are some of these among them."""
+        struck = set(self._struck)
+        return list(struck) if struck.intersection(calls) else []
 
     async def bury(self, actor: bytes, record: bytes) -> None:
         """Keep why an actor's constructor failed."""

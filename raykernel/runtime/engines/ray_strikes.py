@@ -21,7 +21,8 @@ from typing import Any
 _LONG = 0.5  # seconds after which a call asks whether it is to end
 _EVERY = 1.0
 
-#: Asks which of these tasks are to end, and hands those to the second argument, in any thread.
+#: Asks whether some of these tasks are to end, and hands all that are, also of those that have not
+#: begun, to the second argument, in any thread.
 Ask = Callable[[list[bytes], Callable[[list[bytes]], None]], None]
 
 
@@ -33,6 +34,7 @@ class Calls:
         self._ask = ask
         self._running: dict[bytes, tuple[int, float]] = {}  # thread, begin
         self._struck: set[bytes] = set()
+        self._doomed: set[bytes] = set()  # struck before they began
         self._lock = threading.RLock()  # guards both; the handler may come in its owner's way
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -41,9 +43,15 @@ class Calls:
     def listen(self) -> None:
         """Be ready for interruptions. To be called by the constructor's thread."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._interrupted)
+            before = signal.signal(signal.SIGINT, self._interrupted)
+            was = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            # Ray's workers are deaf to the Ctrl-C of the terminal they were started in, and stay so
+            self._before = before if callable(before) and signal.SIGINT not in was else _ignore
 
     def enter(self, task: bytes) -> None:
+        if self._doomed and task in self._doomed:
+            self._doomed.discard(task)
+            raise KeyboardInterrupt
         self._running[task] = threading.get_ident(), time.monotonic()
         if not self._wake.is_set():
             self._wake.set()
@@ -75,7 +83,9 @@ class Calls:
                 self._ask(long, self._strike)
 
     def _strike(self, tasks: list[bytes]) -> None:
-        for task in tasks:
+        running = dict(self._running)
+        self._doomed = {task for task in tasks if task not in running}
+        for task in running.keys() & tasks:
             with self._lock:
                 thread, _ = self._running.get(task, (0, 0.0))
                 if not thread or task in self._struck:
@@ -91,8 +101,12 @@ class Calls:
         ours = threading.get_ident()
         if any(task in self._struck for task, (at, _) in self._running.items() if at == ours):
             raise KeyboardInterrupt
-        if callable(self._before) and not self._struck:
+        if not self._struck:
             self._before(number, frame)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
