@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -17,7 +18,11 @@ import zmq
 import raykernel
 from raykernel import cli
 from raykernel.runtime import context, remains
+from raykernel.runtime import messages as m
+from raykernel.runtime.attach import Build
 from raykernel.runtime.remote import address as addresses
+from raykernel.runtime.remote import packets, stream
+from raykernel.runtime.wire import encode
 from tests.integration.far import QUICK, driver, running_head, through, tunnel
 
 
@@ -257,3 +262,63 @@ def test_versions_are_compared_before_anything_is_sent(tmp_path: Path) -> None:
         raykernel.init(address=str(tmp_path / "old.json"))
     with pytest.raises(ConnectionError, match=r"none.json can't be read"):
         raykernel.init(address=str(tmp_path / "none.json"))
+
+
+def _bytes(*messages: Any) -> bytes:
+    return packets.encode(packets.Bytes(bytes(encode(list(messages)))))
+
+
+_HELLO = m.Hello("driver", b"n" * 16, 1)
+NONSENSE = {
+    "no packet": b"\xc1nonsense",
+    "no frame": packets.encode(packets.Bytes(b"\x05\0\0\0hello")),
+    "a frame without end": packets.encode(packets.Bytes(b"\xff" * 40)),
+    "no greeting": _bytes(m.Want([b"x"])),
+    "a worker": _bytes(m.Hello("worker", b"w" * 16, 1)),
+    "a worker's words": _bytes(_HELLO, m.Blocked([b"t"])),
+    "an object that did not come": _bytes(_HELLO, m.PutObject(m.Value(b"i", offset=8, size=9))),
+    "an object nowhere": packets.sealed(m.Value(b"i", offset=1 << 50, size=9)),
+    "a piece nowhere": packets.encode(packets.Block(1 << 50, 9, 0, b"x")),
+    "a file elsewhere": packets.encode(packets.File(b"i", "../../x", 9, 0, b"x")),
+}
+
+
+def test_nonsense_costs_who_says_it_and_not_the_head(
+    head: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From somebody who has the key."""
+    where = addresses.read(str(head))
+    build = msgspec.msgpack.encode(Build.mine(raykernel.__version__))
+    with zmq.Context() as made, made.socket(zmq.DEALER) as peer:
+        peer.linger = 0
+        peer.curve_serverkey = where.server_key.encode()
+        peer.curve_publickey = where.public_key.encode()
+        peer.curve_secretkey = where.secret_key.encode()
+        peer.connect(where.address)
+
+        def answer(token: bytes) -> stream.Frame:
+            while True:
+                assert peer.poll(10_000), "no answer"
+                frame = stream.parse(peer.recv())
+                if frame.token == token and frame.kind != stream.BEAT:
+                    return frame
+
+        for junk in (b"", b"\1", os.urandom(200)):  # not even frames: they are passed over
+            peer.send(junk)
+        for what, said in NONSENSE.items():
+            token = os.urandom(16)
+            mine = stream.Stream(token, 0.0)
+            peer.send(stream.compose(stream.OPEN, token, build))
+            assert answer(token).kind == stream.OPENED, what
+            if "where" in what:  # of objects it is known once the head has greeted
+                hello = m.Hello("driver", os.urandom(16), 1)
+                peer.send(mine.send(_bytes(hello), 0.0))
+                greeting, _ = mine.receive(answer(token), 0.0)
+                assert isinstance(packets.decode(greeting[0]), packets.Greeting), what
+            peer.send(mine.send(said, 0.0))
+            heard, _ = mine.receive(answer(token), 0.0)
+            end = packets.decode(heard[0])
+            assert isinstance(end, packets.End), what
+            assert "makes no sense" in end.reason, what
+    with driver(head, monkeypatch) as ray:
+        assert ray.get(ray.remote(lambda: 6 * 7).remote()) == 42

@@ -167,7 +167,7 @@ class Gateway:
             packet = packets.decode(payload)
             if isinstance(packet, Bytes):
                 if not driver.ended:
-                    driver.to_head += packet.data
+                    driver.hear(packet.data)
             elif isinstance(packet, Block | File):
                 if driver.places is not None:
                     driver.places.lay(packet)
@@ -179,7 +179,7 @@ class Gateway:
             elif isinstance(packet, End):
                 self._flush(driver)
                 self._end(driver)
-        except (msgspec.DecodeError, UnicodeDecodeError, Misplaced) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, WireError, Misplaced) as error:
             print(f"a driver is cut off: {error}", file=sys.stderr, flush=True)
             driver.outbox.drop()
             self._end(driver, f"it said what makes no sense to the head: {error}")

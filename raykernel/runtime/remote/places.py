@@ -105,6 +105,13 @@ class Places:
             raise Misplaced(repr(name))
         return os.path.join(self.spill, name)
 
+    def check(self, value: Value) -> None:
+        """Raises Misplaced if a value's place is none."""
+        if value.offset >= 0:
+            self._check(value.offset, value.size)
+        elif value.offset != ON_DISK or not _NAME.fullmatch(value.data.decode(errors="replace")):
+            raise Misplaced(f"{value.size} bytes at {value.offset}")
+
     def close(self) -> None:
         os.close(self._fd)
 

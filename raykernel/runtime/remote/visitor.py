@@ -17,9 +17,14 @@ from raykernel.runtime.wire import Framer, encode
 from . import packets
 from .outbox import Outbox
 from .packets import Ask, Greeting, Sealed
-from .places import Places, unwritten
+from .places import Misplaced, Places, unwritten
 from .progress import Progress
 from .stream import Stream, Timing
+
+#: What workers say to the head.
+_WORKERS = {
+    m.TaskFinished, m.Yielded, m.Blocked, m.Unblocked, m.TasksReturned, m.Wrote, m.ActorExited,
+}  # fmt: skip
 
 
 class Driver:
@@ -32,6 +37,8 @@ class Driver:
         self.progress = Progress("from the head")
         self.framer: Framer[Any] = Framer(m.ToClient)
         self.to_head = bytearray()
+        self._said: Framer[Any] = Framer(m.ToHead)
+        self._greeted = False
         self.places: Places | None = None
         self.ended = False
         self._folder = folder
@@ -73,12 +80,29 @@ class Driver:
             transfer = self.places.file(value.id, value.data.decode(), value.size)
         self.outbox.add_large(transfer, packets.sealed(value))
 
+    def hear(self, data: bytes) -> None:
+        """What the driver says goes on to the head, if it is what a driver may say. Raises
+        WireError, Misplaced."""
+        for message in self._said.feed(data):
+            if type(message) in _WORKERS or (type(message) is m.Hello) == self._greeted:
+                raise Misplaced(f"{type(message).__name__} is not for a driver to say")
+            if type(message) is m.Hello:
+                self._greeted = True
+                if message.role == "worker":
+                    raise Misplaced("a worker's greeting")
+            elif type(message) is m.PutObject and message.value.offset != m.INLINE:
+                raise Misplaced("an object without its bytes")
+        self.to_head += data
+
     def seal(self, packet: Sealed) -> None:
         """Tell the head of an object that came; if it could not be written, of that: whoever wants
-        it is to know. Raises msgspec.DecodeError."""
+        it is to know. Raises msgspec.DecodeError, Misplaced."""
         value = msgspec.msgpack.decode(packet.data, type=m.Value)
         messages: list[Any] = [m.PutObject(value)]
-        error = self.places.trouble(value) if self.places is not None else None
+        if self.places is None:
+            raise Misplaced("an object before the head has greeted")
+        self.places.check(value)
+        error = self.places.trouble(value)
         if error is not None:
             file = value.data.decode() if value.offset < 0 else ""
             failed = m.PutObject(unwritten(value, "the head's", error))
