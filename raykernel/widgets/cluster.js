@@ -157,7 +157,7 @@ export class ClusterView extends Panel {
               one.memory < 0 ? "unknown" : one.memory ? bytes(one.memory) : ""],
     })), shares(state.worker_states, state.worker_count));
     this.nodes.fill(state.nodes.map((one) => ({
-      key: one.id, cells: [one.id.slice(0, 12), one.alive ? "alive" : "dead", one.has, one.load],
+      key: one.id || one.has, cells: [one.id.slice(0, 12), one.state, one.has, one.load],
     })), String(state.nodes.length));
   }
 }

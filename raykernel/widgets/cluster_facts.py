@@ -44,7 +44,7 @@ def gather(engine: Engine) -> dict[str, Any]:
             "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         },
         "store": engine.query("store"),
-        "nodes": [_node(one, resources["total"], local) for one in engine.query("nodes")],
+        "nodes": _nodes(engine, resources["total"]),
         "workers": workers[:ROWS],
         "worker_count": len(workers),
         "worker_states": Counter(worker["state"] for worker in workers),
@@ -66,6 +66,16 @@ def _worker(one: dict[str, Any], actors: list[dict[str, Any]], local: bool) -> d
     }
 
 
+def _nodes(engine: Engine, session: dict[str, float]) -> list[dict[str, Any]]:
+    """Those that are there, and those that tasks wait for."""
+    rows = [_node(one, session, engine.name == "local") for one in engine.query("nodes")]
+    for one in engine.query("awaited") if engine.name == "ray" else ():
+        waits = "1 task waits" if one["tasks"] == 1 else f"{one['tasks']:,} tasks wait"
+        has = f"{one['has']}: {waits} for it"
+        rows.append({"id": "", "state": "awaited", "has": has, "load": ""})
+    return rows
+
+
 def _node(one: dict[str, Any], session: dict[str, float], local: bool) -> dict[str, Any]:
     """`has` and `load` in words: of another machine nobody tells the load."""
     has = one.get("Resources") or (session if one.get("Alive", True) else {})
@@ -75,7 +85,7 @@ def _node(one: dict[str, Any], session: dict[str, float], local: bool) -> dict[s
         load = f"{os.getloadavg()[0]:.3g} on {cores} core{'s' if cores != 1 else ''}"
     return {
         "id": one.get("NodeID", ""),
-        "alive": bool(one.get("Alive", True)),
+        "state": "alive" if one.get("Alive", True) else "dead",
         "has": ", ".join(
             f"{size(n)} memory" if name == "memory" else f"{n:g} {name}"
             for name, n in sorted(has.items(), key=lambda item: (item[0] != "CPU", item[0]))

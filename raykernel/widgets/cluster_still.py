@@ -118,10 +118,7 @@ def _nodes(facts: dict[str, Any]) -> list[list[Any]]:
     """Of a session on several."""
     if len(facts.get("nodes", ())) < 2:
         return []
-    return [
-        [n["id"][:12], "alive" if n["alive"] else "dead", n["has"], n["load"]]
-        for n in facts["nodes"][:ROWS]
-    ]
+    return [[n["id"][:12], n["state"], n["has"], n["load"]] for n in facts["nodes"][:ROWS]]
 
 
 def _table(names: tuple[str, ...], rows: list[list[Any]]) -> str:
@@ -142,7 +139,9 @@ def text(model: ClusterModel) -> str:
         lines.append(f"  {name}: {words}")
     states = facts.get("actor_states")
     for name, state, has, _ in _nodes(facts):
-        lines.append(f"  node {name}: {state}" + (f", {has}" if has else ""))
+        lines.append(
+            f"  node {name}: {state}".replace("node :", "node:") + (f", {has}" if has else "")
+        )
     if states:
         lines.append("  actors: " + ", ".join(f"{n} {state}" for state, n in states.items()))
     return "\n".join(lines)

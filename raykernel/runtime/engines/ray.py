@@ -259,7 +259,8 @@ def connect(
 
     Raises ConnectionError, with what to do.
     """
-    if address == "auto":
+    found = address == "auto"
+    if found:
         address = ray_connect.current()
         if not address:
             raise ConnectionError(
@@ -276,12 +277,14 @@ def connect(
     if address.startswith("ray://"):
         ray_connect.check_client(address, ray.__version__)
     else:
-        told = ray_connect.within(
-            max(2.0, deadline - time.monotonic()),
-            lambda: _metadata(ray, address),
-            address,
-            "its version",
-        )
+        _authenticate(found)
+        try:
+            told = ray_connect.within(
+                max(2.0, deadline - time.monotonic()), lambda: _metadata(ray, address), address,
+                "its version",
+            )  # fmt: skip
+        except ray.exceptions.RayError as error:
+            raise ray_connect.refused(address, error) from None
         ray_connect.check_versions(address, told, ray.__version__)
     session = f"ray-{os.urandom(3).hex()}"
     namespace = namespace or os.urandom(8).hex()
@@ -293,7 +296,7 @@ def connect(
     except Exception as error:
         with contextlib.suppress(Exception):
             ray.shutdown()
-        raise ConnectionError(f"the Ray cluster at {address} refused: {error}") from None
+        raise ray_connect.refused(address, error) from None
     try:
         return _attach(ray, address, session, namespace)
     except BaseException:
@@ -329,6 +332,18 @@ def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
     engine.watcher.start()
     atexit.register(engine.leave)  # before Ray's own end, which is registered already
     return engine
+
+
+def _authenticate(found: bool) -> None:
+    """Take up how this process is to show that it may connect, as Ray does at its start: a token
+    that lies here goes unasked only to a cluster that was `found` here."""
+    with contextlib.suppress(Exception):  # a Ray without tokens
+        from ray._private.authentication import authentication_token_setup as tokens
+        from ray._raylet import Config
+
+        Config.initialize("")  # the environment may be another than when Ray was imported
+        if found:
+            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _metadata(ray: Any, address: str) -> dict[str, Any]:

@@ -160,6 +160,18 @@ def within(patience: float, call: Any, address: str, what: str) -> Any:
     return found
 
 
+def refused(address: str, error: BaseException) -> ConnectionError:
+    """What to raise for what Ray raised."""
+    if type(error).__name__ == "AuthenticationError":
+        return ConnectionError(
+            f"the Ray cluster at {address} lets nobody in without its token: "
+            "`%env RAY_AUTH_MODE=token`, and what `ray get-auth-token` prints on its head in "
+            "~/.ray/auth_token here (or `%env RAY_AUTH_TOKEN=...`); then connect again"
+        )
+    text = str(error).partition("\n")[0]
+    return ConnectionError(f"the Ray cluster at {address} refused: {text}")
+
+
 def check_versions(address: str, told: dict[str, Any], ray_version: str) -> None:
     """Raises ConnectionError, with the command that mends it, if the two sides can't talk.
 

@@ -229,6 +229,12 @@ def _nodes(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _awaited(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """What no node can run: an autoscaler may be bringing one up that can."""
+    told = engine.watcher.awaited if engine.watcher is not None else {}
+    return [{"has": resources.describe(text), "tasks": count} for text, count in told.items()]
+
+
 def _resources(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
     ray = engine.client.ray
     return {"total": ray.cluster_resources(), "available": ray.available_resources()}
@@ -406,6 +412,7 @@ _ANSWERS: dict[str, Answer] = {
     "named_actors": _named_actors,
     "obituary": _obituary,
     "nodes": _nodes,
+    "awaited": _awaited,
     "resources": _resources,
     "workers": _workers,
     "store": _store,

@@ -54,7 +54,8 @@ class Watcher:
         self._stopping = False
         self._looked = 0.0
         self._dead: set[str] = set()
-        self._told: set[str] = set()  # demands that were said to wait for a node
+        #: Demands that no node can meet, with how many tasks wait for one that can.
+        self.awaited: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name="raykernel-watch", daemon=True)
 
     def start(self) -> None:
@@ -196,16 +197,20 @@ class Watcher:
 
     def _find_unplaced(self, waiting: list[tuple[str, str]], nodes: list[dict[str, float]]) -> None:
         demands: dict[str, int] = {}
+        awaited: dict[str, int] = {}
         for _, text in waiting:
             demands[text] = demands.get(text, 0) + 1
         for text, count in demands.items():
             wanted = {k: n / resources.UNIT for k, n in resources.decode(text).items()}
             fits = any(all(node.get(k, 0) >= n for k, n in wanted.items()) for node in nodes)
-            if not fits and text not in self._told:
-                self._told.add(text)
+            if fits:
+                continue
+            awaited[text] = count
+            if text not in self.awaited:
                 what = "1 task waits" if count == 1 else f"{count:,} tasks wait"
                 self._engine.warn(
                     f"{what} for a node: none of the {len(nodes)} that are there has "
                     f"{resources.describe(text)}. An autoscaler may bring one up; "
                     "%ray cancel gives up."
                 )
+        self.awaited = awaited
