@@ -42,13 +42,13 @@ def take(to: Path) -> None:
         ask(asking, QUESTION)
         expect(asking.locator(".jp-OutputArea")).to_contain_text("(0, [])")
         desk.save_down_to(book, asking, to)
-        ask(asking, "q", 1)
+        ask(asking, "q")
         book.wait_until_idle()
 
 
-def ask(cell: Locator, text: str, number: int = 0) -> None:
-    """Answer the prompt of that number of a cell that asks for input."""
-    prompt = cell.locator("input.jp-Stdin-input").nth(number)
+def ask(cell: Locator, text: str) -> None:
+    """Answer the prompt of a cell that asks for input."""
+    prompt = cell.locator("input.jp-Stdin-input:enabled").last
     prompt.wait_for(timeout=PATIENCE * 1000)
     prompt.fill(text)
     prompt.press("Enter")

@@ -22,10 +22,10 @@ export class ClusterView extends Panel {
     this.name = element("span", "rk-total", bar);
     this.chips = stateChips(bar, this.store.style.looks);
     const tools = element("span", "rk-tools", bar);
-    this.fewer = wordButton(tools, "−", () => this.resize(-1), "One CPU fewer");
+    this.steps = element("span", "rk-steps");
+    this.fewer = wordButton(this.steps, "−", () => this.resize(-1), "One CPU fewer");
     this.fewer.setAttribute("aria-label", "One CPU fewer");
-    this.cpus = element("span", "rk-matches", tools);
-    this.more = wordButton(tools, "+", () => this.resize(1), "One CPU more");
+    this.more = wordButton(this.steps, "+", () => this.resize(1), "One CPU more");
     this.more.setAttribute("aria-label", "One CPU more");
     this.start = wordButton(tools, "Start", () => this.ask("start"), "Start a session");
     this.stop = sureButton(tools, "Stop session", () => this.ask("stop"),
@@ -59,7 +59,7 @@ export class ClusterView extends Panel {
     const { state } = this.store, runs = Boolean(state.session);
     write(this.name, runs ? `Session ${state.session}` : "No session");
     this.chips(state.counts || []);
-    for (const node of [this.fewer, this.cpus, this.more, this.body]) show(node, runs);
+    show(this.body, runs);
     show(this.empty, !runs);
     show(this.stop, runs && state.controls);
     show(this.start, !runs && state.controls);
@@ -69,7 +69,6 @@ export class ClusterView extends Panel {
     this.voice.say(words, false);
     if (!runs) return;
     const [, cpus] = state.resources.CPU || [0, 0];
-    write(this.cpus, count(cpus, "CPU"));
     this.fewer.disabled = cpus <= 1;
     this.fillMeters(state);
     this.fillTables(state);
@@ -121,6 +120,7 @@ export class ClusterView extends Panel {
       meter.curve.setAttribute("aria-hidden", "true");
       meter.curve.append(document.createElementNS(SVG, "path"));
       box.append(meter.name, meter.words, meter.bar, meter.more, meter.curve);
+      if (name === "CPU") meter.name.append(this.steps);
       this.meters.set(name, meter);
     }
     write(meter.words, words);

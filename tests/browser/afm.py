@@ -14,12 +14,23 @@ from playwright.sync_api import Page
 
 from raykernel.runtime.engines.base import Engine
 from raykernel.widgets import modules
+from raykernel.widgets.cluster import ClusterView
+from raykernel.widgets.graph import GraphView
+from raykernel.widgets.logs import LogView
+from raykernel.widgets.memory import MemoryView
 from raykernel.widgets.picture import SIZES
 from raykernel.widgets.style import FUNCTIONS, STORE
 from raykernel.widgets.subject import Subject, reply, style_table
+from raykernel.widgets.timeline import TimelineView
 
 STYLE = style_table(stops=True, sizes=SIZES, functions=FUNCTIONS, store=STORE)
-SHEETS = ("cluster.css", "panels.css")
+SHEETS = {
+    "graph": GraphView._css,
+    "timeline": TimelineView._css,
+    "cluster": ClusterView._css,
+    "memory": MemoryView._css,
+    "logs": LogView._css,
+}
 
 #: No scripts, styles or pictures from anywhere, as in a notebook without a network.
 POLICY = (
@@ -127,7 +138,7 @@ class Host:
             "style_table": json.loads(json.dumps(STYLE)),
             "snapshot": {} if late else subject.snapshot(),
         }
-        self.load(modules.bundle(f"{subject.kind}.js"), modules.styles(*SHEETS), state)
+        self.load(modules.bundle(f"{subject.kind}.js"), SHEETS[subject.kind], state)
 
     def load(self, source: str, css: str, state: dict[str, Any]) -> None:
         self.page.evaluate("(all) => host.load(...all)", [source, css, state])

@@ -391,11 +391,11 @@ def test_the_cluster_panel_kills_and_resizes(desk: Desk) -> None:
     comes(lambda: desk.ask("counts()"), summed(before, finished=4, running=2, ready=1))
     panel.get_by_role("button", name="One CPU more").click()
     agree(desk, summed(before, finished=4, running=3))
-    expect(panel.locator(".rk-tools .rk-matches")).to_have_text("3 CPUs")
+    expect(panel.locator(".rk-meter-words").first).to_have_text("3 of 3 in use")
     desk.open_gate("e0")
     agree(desk, summed(before, finished=7))
     panel.get_by_role("button", name="One CPU fewer").click()
-    expect(panel.locator(".rk-tools .rk-matches")).to_have_text("2 CPUs")
+    expect(panel.locator(".rk-meter-words").first).to_contain_text("of 2 in use")
     assert desk.ask("ray.cluster_resources()['CPU']") == 2
 
 
