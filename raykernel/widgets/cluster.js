@@ -9,6 +9,7 @@ import { Store } from "./store.js";
 import { Table } from "./table.js";
 
 const SHOWN = 100; // rows of a table
+const RESERVED = "Reserved memory"; // by tasks and actors that ask for some
 
 export class ClusterView extends Panel {
   constructor(store) {
@@ -98,10 +99,12 @@ export class ClusterView extends Panel {
                { more: parts.join(" · "), history: history.map(([, used]) => used / Math.max(1, store.capacity)) });
     this.meter("Machine's memory", [[machine.memory[0], "var(--rk-calm)"]], machine.memory[1],
                `${bytes(machine.memory[0])} of ${bytes(machine.memory[1])}`);
-    for (const name of names.filter((each) => each !== "CPU").slice(0, 7)) {
+    const said = (name) => name !== "CPU" && (name !== "memory" || resources[name]?.[0] > 0);
+    for (const [name, meter] of this.meters) if (name === RESERVED) show(meter.box, said("memory"));
+    for (const name of names.filter(said).slice(0, 7)) {
       const [used, total] = resources[name];
       const words = name === "memory" ? `${bytes(used)} of ${bytes(total)}` : `${round(used)} of ${round(total)} in use`;
-      this.meter(name === "memory" ? "Reserved memory" : name, [[used, "var(--rk-busy)"]], total, words);
+      this.meter(name === "memory" ? RESERVED : name, [[used, "var(--rk-busy)"]], total, words);
     }
   }
 
