@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from raykernel.widgets.controls import Controls
     from raykernel.widgets.progress import ProgressView
 
+#: Seconds after which the still form behind a live progress is put anew.
+REFRESH_EVERY = 10.0
+
 #: Settled views that a front end can still ask for.
 KEPT = 16
 
@@ -139,8 +142,10 @@ class KernelPublisher:
 class WidgetProgress:
     """A progress view under its cell: a widget while it is live, then HTML and text.
 
-    A front end that draws the widget says so. Where none has by the end of the cell, the still
-    form is put there for the time being: it may be all that a headless run ever records.
+    A front end that draws the widget says so; one that can draw it over the still form gets that
+    alone, so that a file saved meanwhile refers to no widget. Where none has drawn it by the end of
+    the cell, the still form is put there for the time being: it may be all that a headless run ever
+    records.
     """
 
     def __init__(self, publish: KernelPublisher, cell: str, controls: Controls) -> None:
@@ -149,6 +154,7 @@ class WidgetProgress:
         self._controls = controls
         self._view: ProgressView | None = None
         self._still = False
+        self._refreshed: float | None = None  # when the still form behind it was put
         self._display_id = uuid.uuid4().hex
 
     def update(self, snapshot: Snapshot) -> None:
@@ -162,7 +168,12 @@ class WidgetProgress:
             self._view.snapshot = snapshot.to_json()
             if not snapshot.live:
                 self._view.stopping = False
-        if self._still and self._view.drawn:
+        if self._view.in_place:
+            since = None if self._refreshed is None else snapshot.elapsed - self._refreshed
+            if since is None or since >= REFRESH_EVERY:
+                self._refreshed = snapshot.elapsed
+                self._show(self._cell, self._view.still_form(snapshot))
+        elif self._still and self._view.drawn:
             self._still = False
             self._show(self._cell, self._view.bundle(snapshot))
 

@@ -6,12 +6,17 @@
 //                  bars: [{label, who, n, total, unit, rate, left, text, closed}]}
 // model.stopping: Stop was asked for; model.background: the cell goes on without its work.
 // model.still: HTML that replaces all that, when the work is done.
-// To Python: drawn, stop, background, explain (task); from it: explained (task, text).
+// model.view_id: names the view where its still form waits for it (place.js).
+// To Python: drawn and hello (where), stop, background, explain (task); from it: explained (task, text).
 // Colours tell kinds apart for colour-blind eyes too, and every number also stands as text.
+
+import { element, keepKeys } from "./dom.js";
+import { ending, Focus, inhabit, pageIsLab } from "./place.js";
 
 const KINDS = ["done", "running", "failed", "cancelled"]; // in the bar; the rest of it waits
 const WORDS = ["done", "running", "waiting", "failed", "cancelled"];
 const SPOKEN_EVERY_MS = 5000;
+const TAKEN_WITHIN = 5000; // ms that another output may take to appear
 
 const number = (value) =>
   Number.isInteger(value)
@@ -50,15 +55,6 @@ function barText({ n, total, unit, rate, left, closed }) {
   if (rate > 0) parts.push(rate >= 0.1 ? `${speed(rate)} ${unit}/s` : `${seconds(1 / rate)}/${unit}`);
   if (!closed && left != null) parts.push(`${seconds(left)} left`);
   return parts.join(" · ");
-}
-
-function element(tag, className, parent) {
-  const made = document.createElement(tag);
-  // A notebook's shortcuts (Enter, space) would take the keys of what has the focus.
-  if (["button", "pre", "summary"].includes(tag)) made.dataset.lmSuppressShortcuts = "true";
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
 }
 
 const setText = (node, text) => {
@@ -139,6 +135,7 @@ function makeFailure(parent, explain) {
     } else {
       made.trace = element("pre", "", root);
       made.trace.tabIndex = 0;
+      keepKeys(made.trace);
       made.trace.textContent = "…";
       explain(made.shown);
     }
@@ -165,8 +162,10 @@ function drawFailure(made, failure) {
   label(made);
 }
 
-function render({ model, el, signal }) {
-  const root = element("div", "raykernel-progress", el);
+/** The block: {root, refocus, destroy}. */
+function makeProgress(model) {
+  const root = element("div", "raykernel-progress");
+  const focus = new Focus(root);
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Progress of this cell's tasks");
   const head = element("div", "rk-head", root);
@@ -257,21 +256,53 @@ function render({ model, el, signal }) {
   model.on("change:background", answered);
   model.on("msg:custom", hear);
   draw();
-  const drawn = () => model.send({ type: "drawn" });
-  drawn();
-  // Once more: a front end's first message waits for the cell, until it has a channel beside it.
-  const again = setTimeout(drawn, 500);
-  const end = () => {
-    clearTimeout(again);
-    model.off("change:snapshot", draw);
-    model.off("change:stopping", answered);
-    model.off("change:still", draw);
-    model.off("change:background", answered);
-    model.off("msg:custom", hear);
-    root.remove();
+  return {
+    root,
+    refocus: () => focus.restore(),
+    destroy() {
+      model.off("change:snapshot", draw);
+      model.off("change:stopping", answered);
+      model.off("change:still", draw);
+      model.off("change:background", answered);
+      model.off("msg:custom", hear);
+      root.remove();
+    },
   };
-  signal?.addEventListener("abort", end, { once: true });
-  return end;
 }
 
-export default { render };
+/** What was drawn last in a widget's own place, by its model: the block moves to the still form that
+ *  is put there instead as it is, with what is unfolded in it. */
+const own = new WeakMap();
+
+function initialize({ model, signal }) {
+  const take = () => {
+    const view = own.get(model);
+    own.delete(model);
+    if (!view) return makeProgress(model);
+    view.moved = true;
+    return view;
+  };
+  return ending(signal, inhabit({ id: model.get("view_id"), model }, take));
+}
+
+function render({ model, el, signal }) {
+  const view = makeProgress(model), lab = pageIsLab();
+  if (lab) own.set(model, view);
+  el.append(view.root);
+  const tell = () => model.send({ type: "drawn", hello: lab ? "in place" : "view" });
+  tell();
+  // Once more: a front end's first message waits for the cell, until it has a channel beside it.
+  const again = setTimeout(tell, 500);
+  const leave = () => {
+    if (own.get(model) === view) own.delete(model);
+    if (!view.moved) view.destroy();
+  };
+  return ending(signal, () => {
+    clearTimeout(again);
+    if (!view.moved) view.root.remove();
+    if (lab) setTimeout(leave, TAKEN_WITHIN);
+    else leave();
+  });
+}
+
+export default { initialize, render };

@@ -12,11 +12,12 @@ from html import escape
 from raykernel.widgets.work import Bar, Failure, Row, Snapshot
 
 
-def still_bundle(snapshot: Snapshot, stopped: bool = False) -> dict[str, str]:
-    return {
-        "text/plain": line(snapshot, stopped),
-        "text/html": still_html(snapshot, stopped),
-    }
+def still_bundle(snapshot: Snapshot, stopped: bool = False, view: str = "") -> dict[str, str]:
+    """`view` names the live view that may be drawn in its place, as long as there is one."""
+    html = still_html(snapshot, stopped)
+    if view:
+        html = f'<div data-raykernel-view="{escape(view)}">{html}</div>'
+    return {"text/plain": line(snapshot, stopped), "text/html": html}
 
 
 def line(snapshot: Snapshot, stopped: bool = False) -> str:

@@ -229,8 +229,13 @@ class NotebookPage:
             self._complaints.append(f"{message.text} {message.location}")
 
     def complaints(self) -> list[str]:
-        """Errors in the page so far that name raykernel, anywidget or widgets."""
-        return [text for text in self._complaints if re.search("raykernel|widget|blob:", text)]
+        """Errors in the page so far that name raykernel, anywidget or widgets.
+
+        But what anywidget says two seconds after a model was closed before it was loaded, as that
+        of a progress that settles as soon as it is shown.
+        """
+        ours = [text for text in self._complaints if re.search("raykernel|widget|blob:", text)]
+        return [text for text in ours if "[anywidget] Failed to initialize model." not in text]
 
     # -- as a whole ----------------------------------------------------------------------------
 

@@ -154,8 +154,14 @@ def test_questions_are_answered_though_messages_take_their_time(page: Page) -> N
 
 def test_the_progress_block_needs_nothing_but_the_interface(page: Page) -> None:
     host, scene = Host(page), Scene()
-    state = {"snapshot": scene.progress(), "stopping": False, "background": False, "still": ""}
-    source = (modules.FOLDER / "progress.js").read_text()
+    state = {
+        "snapshot": scene.progress(),
+        "stopping": False,
+        "background": False,
+        "still": "",
+        "view_id": "p",
+    }
+    source = modules.bundle("progress.js")
     host.load(source, modules.coloured("progress.css"), json.loads(json.dumps(state)))
     host.render()
     host.render()
@@ -179,8 +185,14 @@ def test_all_text_can_be_read_in_every_page(browser: Browser, name: str) -> None
     for model in scene.subjects():
         host.open(model, scene)
         host.render()
-    state = {"snapshot": scene.progress(), "stopping": False, "background": False, "still": ""}
-    source = (modules.FOLDER / "progress.js").read_text()
+    state = {
+        "snapshot": scene.progress(),
+        "stopping": False,
+        "background": False,
+        "still": "",
+        "view_id": "p",
+    }
+    source = modules.bundle("progress.js")
     host.load(source, modules.coloured("progress.css"), json.loads(json.dumps(state)))
     host.render()
     expect(page.locator(".raykernel-progress")).to_be_visible()
