@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 
 ROWS = 200  # workers and actors each
 
-_processes: dict[int, psutil.Process] = {}  # kept, since CPU use is counted from call to call
-
 
 def gather(engine: Engine) -> dict[str, Any]:
     """One moment of a session, as JSON. Raises what the engine raises once it is gone."""
     resources = engine.query("resources")
     actors = engine.query("actors")
-    local = engine.name == "local"
-    machine = psutil.virtual_memory()
+    known = engine.query("workers")
+    pids = [one["pid"] for one in known]
+    # where the session runs on one machine, that tells how it fares, and its workers
+    told = engine.query("machine", pids=pids) if engine.name in ("local", "remote") else None
+    machine = told or _here()
     rows = [_actor(one) for one in actors]
     rows.sort(key=lambda row: row["state"] == "DEAD")
-    workers = [_worker(one, rows, local) for one in engine.query("workers")]
-    live = {worker["pid"] for worker in workers}
-    for pid in [pid for pid in _processes if pid not in live]:
-        del _processes[pid]
+    workers = [_worker(one, rows, told) for one in known]
     return {
         "session": engine.session,
         "engine": engine.name,
@@ -38,13 +36,9 @@ def gather(engine: Engine) -> dict[str, Any]:
             for name, total in resources["total"].items()
             if not name.startswith("node:") and name != "object_store_memory"
         },
-        "machine": {
-            "memory": [machine.total - machine.available, machine.total],
-            "cpus": os.cpu_count() or 1,
-            "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
-        },
+        "machine": {name: machine[name] for name in ("memory", "cpus", "load")},
         "store": engine.query("store"),
-        "nodes": _nodes(engine, resources["total"]),
+        "nodes": _nodes(engine, resources["total"], told),
         "workers": workers[:ROWS],
         "worker_count": len(workers),
         "worker_states": Counter(worker["state"] for worker in workers),
@@ -54,7 +48,18 @@ def gather(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _worker(one: dict[str, Any], actors: list[dict[str, Any]], local: bool) -> dict[str, Any]:
+def _here() -> dict[str, Any]:
+    memory = psutil.virtual_memory()
+    return {
+        "memory": [memory.total - memory.available, memory.total],
+        "cpus": os.cpu_count() or 1,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
+    }
+
+
+def _worker(
+    one: dict[str, Any], actors: list[dict[str, Any]], told: dict[str, Any] | None
+) -> dict[str, Any]:
     actor = one.get("actor_id") or ""
     name = next((row["class"] for row in actors if actor and row["id"] == actor), "")
     return {
@@ -62,13 +67,19 @@ def _worker(one: dict[str, Any], actors: list[dict[str, Any]], local: bool) -> d
         "state": one["state"].lower(),
         "tasks": one["tasks"],
         "actor": name,
-        **(_process(one["pid"]) if local else {"memory": -1, "cpu": -1.0}),  # nobody tells
+        **(
+            {"memory": -1, "cpu": -1.0}  # nobody tells
+            if told is None
+            else told["processes"].get(str(one["pid"]), {"memory": 0, "cpu": 0.0})
+        ),
     }
 
 
-def _nodes(engine: Engine, session: dict[str, float]) -> list[dict[str, Any]]:
+def _nodes(
+    engine: Engine, session: dict[str, float], told: dict[str, Any] | None
+) -> list[dict[str, Any]]:
     """Those that are there, and those that tasks wait for."""
-    rows = [_node(one, session, engine.name == "local") for one in engine.query("nodes")]
+    rows = [_node(one, session, told) for one in engine.query("nodes")]
     for one in engine.query("awaited") if engine.name == "ray" else ():
         waits = "1 task waits" if one["tasks"] == 1 else f"{one['tasks']:,} tasks wait"
         has = f"{one['has']}: {waits} for it"
@@ -76,13 +87,15 @@ def _nodes(engine: Engine, session: dict[str, float]) -> list[dict[str, Any]]:
     return rows
 
 
-def _node(one: dict[str, Any], session: dict[str, float], local: bool) -> dict[str, Any]:
-    """`has` and `load` in words: of another machine nobody tells the load."""
+def _node(
+    one: dict[str, Any], session: dict[str, float], told: dict[str, Any] | None
+) -> dict[str, Any]:
+    """`has` and `load` in words: of a cluster's machines nobody tells the load."""
     has = one.get("Resources") or (session if one.get("Alive", True) else {})
     load = "unknown"
-    if local and hasattr(os, "getloadavg"):
-        cores = os.cpu_count() or 1
-        load = f"{os.getloadavg()[0]:.3g} on {cores} core{'s' if cores != 1 else ''}"
+    if told is not None and told["load"]:
+        cores = told["cpus"]
+        load = f"{told['load']:.3g} on {cores} core{'s' if cores != 1 else ''}"
     return {
         "id": one.get("NodeID", ""),
         "state": "alive" if one.get("Alive", True) else "dead",
@@ -106,17 +119,3 @@ def _actor(one: dict[str, Any]) -> dict[str, Any]:
         "pid": one.get("pid", 0),
         "reason": str(one.get("reason", ""))[:300],
     }
-
-
-def _process(pid: int) -> dict[str, Any]:
-    """Bytes of memory and share of a CPU of a process; zeros if it has just ended."""
-    if not pid:
-        return {"memory": 0, "cpu": 0.0}
-    try:
-        process = _processes.get(pid)
-        if process is None:
-            process = _processes[pid] = psutil.Process(pid)
-        return {"memory": process.memory_info().rss, "cpu": round(process.cpu_percent() / 100, 2)}
-    except psutil.Error:
-        _processes.pop(pid, None)
-        return {"memory": 0, "cpu": 0.0}

@@ -41,7 +41,8 @@ class Engine(Protocol):
         (-> {"capacity", "used", "objects"}, bytes), "memory" (-> list[dict]: what each object
         takes and who holds it, see `holdings.memory`; filters: limit=), "logs" (-> list[LogEntry],
         read from files by the calling thread; filters: see `logfiles.find`), "live_cells"
-        (-> {cell: number of its unfinished tasks}).
+        (-> {cell: number of its unfinished tasks}). Of a session on one machine also "machine":
+        how that fares (see `host.facts`; filters: pids=).
         """
         ...
 

@@ -73,6 +73,10 @@ class LocalEngine:
     def query(self, what: str, **filters: Any) -> Any:
         if what == "logs":  # they lie in files, which the head has no time to read
             return logfiles.find(self.folder, **filters)
+        if what == "machine":
+            from raykernel.runtime import host  # psutil takes a moment
+
+            return host.facts(**filters)
         kind = list[TaskInfo] if what == "tasks" else Any
         return self.client.query(what, kind, **filters)
 

@@ -23,7 +23,7 @@ from raykernel.runtime.logfiles import LogEntry
 from raykernel.runtime.remote.address import AddressError
 from raykernel.runtime.remote.attaching import Line, attach
 from raykernel.runtime.remote.stream import Timing
-from raykernel.runtime.remote.tunnel import FAR_FAILED, FAR_LOGS
+from raykernel.runtime.remote.tunnel import FAR_FAILED, FAR_LOGS, FAR_MACHINE
 from raykernel.runtime.swallowed import strike_again
 
 #: Seconds in which what was said last should have arrived. It arrives later too.
@@ -66,6 +66,8 @@ class RemoteEngine(LocalEngine):
                 filters["actors"] = list(filters["actors"])
             re.compile(filters.get("grep", ""))  # what is wrong with it is said here
             return self.client.query(FAR_LOGS, list[LogEntry], **filters)
+        if what == "machine":
+            return self.client.query(FAR_MACHINE, Any, **filters)
         return super().query(what, **filters)
 
     def _fetch_failed(self, task: str) -> None:

@@ -48,7 +48,7 @@ class File(Packet, frozen=True, tag=4):
 
 
 class Ask(Packet, frozen=True, tag=5):
-    """A driver's question of what lies in files of the session's folder."""
+    """A driver's question of what the head's machine has: files of the session, and itself."""
 
     request: int
     what: str

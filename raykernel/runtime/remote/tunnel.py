@@ -43,13 +43,13 @@ _MOST_IN = 8 << 20  # bytes for the driver; then the head is told to wait
 _TICK = 0.25
 _RETRY = 2.0  # seconds after which a connection that doesn't answer is made anew
 
-#: What `Query` asks for that lies in files of the session's folder.
-FAR_LOGS, FAR_FAILED = "remote:logs", "remote:failed"
+#: What `Query` asks of the head's machine: files of the session's folder, and how it fares.
+FAR_LOGS, FAR_FAILED, FAR_MACHINE = "remote:logs", "remote:failed", "remote:machine"
 #: Questions of how things stand there, which wait for nothing that is still on its way there: a
 #: notebook asks them at the end of each cell.
 _NOW = {"tasks", "actors", "workers", "memory", "nodes", "resources", "store"}
 _NOBODYS = -1  # the request whose answer nobody waits for
-_FAR = {FAR_LOGS: "logs", FAR_FAILED: "failed"}
+_FAR = {FAR_LOGS: "logs", FAR_FAILED: "failed", FAR_MACHINE: "machine"}
 
 
 class TunnelSettings(msgspec.Struct):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from raykernel.runtime import logfiles
+from raykernel.runtime import host, logfiles
 from raykernel.runtime import messages as m
 from raykernel.runtime.wire import Framer, encode
 
@@ -20,6 +20,8 @@ from .packets import Ask, Greeting, Sealed
 from .places import Misplaced, Places, unwritten
 from .progress import Progress
 from .stream import Stream, Timing
+
+_PIDS = 500  # of as many processes something is told at once
 
 #: What workers say to the head.
 _WORKERS = {
@@ -116,6 +118,8 @@ class Driver:
                 found: Any = logfiles.find(self._folder, **ask.filters)
             elif ask.what == "failed":
                 found = failed(self._folder, str(ask.filters.get("task", "")))
+            elif ask.what == "machine":
+                found = host.facts([int(pid) for pid in ask.filters.get("pids", ())][:_PIDS])
             else:
                 raise ValueError(f"no question: {ask.what}")
             return m.Reply(ask.request, msgspec.msgpack.encode(found))
