@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from raykernel.runtime import context
 from raykernel.runtime import messages as m
 from raykernel.runtime.engines import ray_connect, ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
@@ -377,7 +378,7 @@ def _feed(ray: Any, session: str) -> Any:
 def in_worker() -> RayEngine:
     """The engine of a worker process on the cluster."""
     ray = module()
-    session, namespace = json.loads(os.environ["RAYKERNEL_ON_RAY"])
+    session, namespace, context.job_variables = json.loads(os.environ["RAYKERNEL_ON_RAY"])
     welcome = _welcome(ray, session, namespace)
     feed: list[Any] = []
 

@@ -264,9 +264,8 @@ def environment(asked: Any, session: str, namespace: str) -> dict[str, Any]:
     """The job's runtime environment: the user's, and raykernel itself."""
     made = dict(asked or {})
     made["py_modules"] = [*made.get("py_modules", ()), *travelling()]
-    made["env_vars"] = {
-        **made.get("env_vars", {}),
-        "RAYKERNEL_ON_RAY": json.dumps([session, namespace]),
-    }
+    variables = made.get("env_vars") or {}
+    told = json.dumps([session, namespace, variables])
+    made["env_vars"] = {**variables, "RAYKERNEL_ON_RAY": told}
     made.setdefault("excludes", ["**/__pycache__"])
     return made

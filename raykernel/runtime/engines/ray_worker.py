@@ -124,6 +124,7 @@ class Job:
         if self.spec.kind != m.CALL:
             extra = self.spec.extra
             context.captured = extra.group if extra is not None and extra.capture else b""
+            context.environment = extra.env if extra is not None else ""
         client.refs.settle()
         self.came = client.refs.adopt(refs) if refs else []
         context.enter(self.running)
