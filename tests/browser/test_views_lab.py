@@ -173,6 +173,8 @@ def test_the_progress_blocks_bars_errors_and_buttons(desk: Desk) -> None:
     )
     shown = desk.progress()
     expect(shown).to_contain_text("3 of 4 tasks done")
+    # It has taken its place over the still form, where it stays.
+    expect(desk.cell(WORK).locator(".rk-inhabited .raykernel-progress")).to_be_visible()
     expect(shown.locator(".rk-title")).to_contain_text(re.compile(r"\d s · [\d.]+/s"))
     bar = shown.get_by_role("progressbar", name="stepping")
     expect(bar).to_have_attribute("aria-valuenow", "4")
