@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -212,11 +213,12 @@ def test_without_the_right_key_there_is_nothing_and_no_hint(
         # a greeting of zmq's that offers no key at all
         peer.sendall(b"\xff" + bytes(8) + b"\x7f\3\0" + b"NULL".ljust(20, b"\0") + bytes(32))
         heard = b""
-        while data := peer.recv(4096):  # until it hangs up
-            heard += data
+        with suppress(ConnectionResetError):
+            while data := peer.recv(4096):  # until it hangs up
+                heard += data
     # at most zmq's own greeting, as from whatever speaks CURVE, and not a byte more
     assert len(heard) <= 64
-    assert re.fullmatch(rb"(\xff.{8}\x7f\x03.CURVE\x00+.?\x00*)?", heard, re.DOTALL)
+    assert re.fullmatch(rb"(\xff.{8}\x7f(\x03.CURVE\x00+.?\x00*)?)?", heard, re.DOTALL)
 
 
 def test_where_nobody_is_that_is_said_in_time(
