@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from raykernel.runtime.engines import ray_worker
+from raykernel.runtime.engines import ray_actors
 
 
 class Host:
@@ -19,16 +19,16 @@ class Host:
     code: tuple[bytes, bytes, dict[bytes, Any]]
 
     def __init__(self, head: bytes, *deps: Any) -> None:
-        self._hosted = ray_worker.create(self.code, head, deps)
+        self._hosted = ray_actors.create(self.code, head, deps)
 
     def call(self, head: bytes, *deps: Any) -> Any:
-        return ray_worker.call(self._hosted, head, deps)
+        return ray_actors.call(self._hosted, head, deps)
 
     def stream(self, head: bytes, *deps: Any) -> Iterator[Any]:
-        yield from ray_worker.call_stream(self._hosted, head, deps)
+        yield from ray_actors.call_stream(self._hosted, head, deps)
 
     def __ray_shutdown__(self) -> None:
-        ray_worker.farewell(self._hosted)
+        ray_actors.farewell(self._hosted)
 
     def __repr__(self) -> str:
         return repr(self.__dict__.get("_hosted", type(self).__name__))
@@ -40,17 +40,17 @@ class AsyncHost:
     code: tuple[bytes, bytes, dict[bytes, Any]]
 
     async def __init__(self, head: bytes, *deps: Any) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._hosted = await ray_worker.create_async(self.code, head, deps)
+        self._hosted = await ray_actors.create_async(self.code, head, deps)
 
     async def call(self, head: bytes, *deps: Any) -> Any:
-        return await ray_worker.call_async(self._hosted, head, deps)
+        return await ray_actors.call_async(self._hosted, head, deps)
 
     async def stream(self, head: bytes, *deps: Any) -> AsyncIterator[Any]:
-        async for item in ray_worker.stream_async(self._hosted, head, deps):
+        async for item in ray_actors.stream_async(self._hosted, head, deps):
             yield item
 
     def __ray_shutdown__(self) -> None:
-        ray_worker.farewell(self._hosted)
+        ray_actors.farewell(self._hosted)
 
     def __repr__(self) -> str:
         return repr(self.__dict__.get("_hosted", type(self).__name__))

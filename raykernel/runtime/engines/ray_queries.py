@@ -1,13 +1,12 @@
 """Answers to queries where Ray runs the tasks: from the driver's table and from what Ray tells.
 
 What neither knows is left out, or told as unknown (-1, "", None): a worker process has no table,
-and Ray keeps no list of who holds which object.
+and Ray keeps no list of who holds which object. Of objects: ray_objects.py.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,19 +15,16 @@ import msgspec
 
 from raykernel.runtime import context, resources
 from raykernel.runtime.connection import RequestFailed
-from raykernel.runtime.engines import ray_names
-from raykernel.runtime.engines.ray_keeper import NamedObjects
+from raykernel.runtime.engines import ray_names, ray_objects
 from raykernel.runtime.engines.ray_refs import Entry
 from raykernel.runtime.engines.ray_table import Table
-from raykernel.runtime.events import CALL, FAILED, FINISHED, LIVE, TaskInfo
-from raykernel.runtime.ids import handle_id, weak_id
+from raykernel.runtime.events import CALL, LIVE, TaskInfo
+from raykernel.runtime.ids import weak_id
 from raykernel.runtime.logfiles import LogEntry
 
 if TYPE_CHECKING:
     from raykernel.runtime.engines.ray import RayEngine
 
-#: How ids end that stand for an actor.
-_NO_VALUES = (handle_id(b"")[8:], weak_id(b"")[8:])
 Answer = Callable[["RayEngine", dict[str, Any]], Any]
 
 
@@ -256,77 +252,6 @@ def _store(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
     return {"capacity": int(capacity), "used": int(capacity - free), "objects": engine.client.known}
 
 
-def _objects(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
-    """This process's own; sizes and places are Ray's alone to know."""
-    return [
-        {
-            "object_id": object_id.hex(), "size": size, "ready": ready, "shared": False,
-            "references": count, "pins": -1, "where": "",
-        }
-        for object_id, size, ready, count in engine.client.objects()
-    ]  # fmt: skip
-
-
-def _memory(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
-    """As `holdings.memory`, of this process's own: who else holds them, Ray doesn't tell."""
-    client = engine.client
-    rows = []
-    with engine.lock:
-        table = _table(engine)
-        for object_id, size, ready, count in client.objects():
-            if object_id[24:] in _NO_VALUES:
-                continue
-            info = table.find(object_id[:24].hex())
-            held = {
-                "role": "driver", "id": client.id.hex(), "pid": os.getpid(), "name": "", "cell": "",
-                "references": count, "pins": 0,
-            }  # fmt: skip
-            done = ready or (info is not None and info.state not in LIVE)
-            rows.append(
-                {
-                    "object_id": object_id.hex(),
-                    "offset": -1,
-                    "size": size or (info.made if info is not None else 0),
-                    "where": "on the cluster" if done else "pending",
-                    "error": info is not None and info.state == FAILED,
-                    "references": count,
-                    "pins": 0,
-                    "made_by": info.name if info is not None else "",
-                    "task": info.id if info is not None else "",
-                    "actor": info.actor if info is not None else "",
-                    "cell": info.cell if info is not None else "",
-                    "holders": [held],
-                }
-            )
-    rows.sort(key=lambda row: -int(str(row["size"])))
-    return rows[: filters.get("limit") or None]
-
-
-def _object(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
-    object_id: bytes = filters["object"]
-    entry = engine.client.refs.get(object_id)
-    if entry is None:
-        return {"state": "freed"}
-    with engine.lock:
-        task = _table(engine).find(object_id[:24].hex())
-    ready = bool(engine.client.wait([object_id], 1, 0))
-    state, error, size = "pending", "", 0
-    if ready:
-        value = engine.client.fetch_one(object_id)
-        state, size = ("failed" if value.error else "ready"), value.size or len(value.data)
-        error = task.error if task is not None else ""
-    return {
-        "state": state, "size": size, "shared": False, "function": entry.name,
-        "task_state": task.state if task is not None else (FINISHED if ready else ""),
-        "cell": task.cell if task is not None else "", "error": error,
-    }  # fmt: skip
-
-
-def _held(engine: RayEngine, filters: dict[str, Any]) -> int:
-    entry = engine.client.refs.get(filters["object"])
-    return -1 if entry is None else entry.count
-
-
 def _groups(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
     out = []
     for told in engine.client.ray.util.placement_group_table().values():
@@ -376,23 +301,6 @@ def _logs(engine: RayEngine, filters: dict[str, Any]) -> list[LogEntry]:
     return entries[-(filters.get("tail") or 100) :]
 
 
-def _name_object(engine: RayEngine, filters: dict[str, Any]) -> None:
-    named = NamedObjects(engine.client)
-    named.give(filters["namespace"], filters["name"], filters["object"])
-
-
-def _find_object(engine: RayEngine, filters: dict[str, Any]) -> bytes:
-    return NamedObjects(engine.client).find(filters["namespace"], filters["name"])
-
-
-def _forget_object(engine: RayEngine, filters: dict[str, Any]) -> bool:
-    return NamedObjects(engine.client).forget(filters["namespace"], filters["name"])
-
-
-def _named_objects(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
-    return NamedObjects(engine.client).listed()
-
-
 def _nothing(engine: RayEngine, filters: dict[str, Any]) -> None:
     return None
 
@@ -416,16 +324,16 @@ _ANSWERS: dict[str, Answer] = {
     "resources": _resources,
     "workers": _workers,
     "store": _store,
-    "objects": _objects,
-    "object": _object,
-    "held": _held,
-    "memory": _memory,
+    "objects": ray_objects.listed,
+    "object": ray_objects.one,
+    "held": ray_objects.held,
+    "memory": ray_objects.memory,
     "groups": _groups,
     "logs": _logs,
-    "name_object": _name_object,
-    "find_object": _find_object,
-    "forget_object": _forget_object,
-    "named_objects": _named_objects,
+    "name_object": ray_objects.name,
+    "find_object": ray_objects.find,
+    "forget_object": ray_objects.forget,
+    "named_objects": ray_objects.named,
     "settle_down": _nothing,
     "life": lambda engine, filters: {"ttl": 0.0, "drivers": 1, "idle_since": 0.0, "background": []},
 }

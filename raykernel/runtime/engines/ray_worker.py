@@ -17,7 +17,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import GeneratorType
 from typing import Any, NoReturn
 
@@ -27,14 +27,12 @@ from raykernel.runtime import context, execute, failures, inherit
 from raykernel.runtime import messages as m
 from raykernel.runtime.context import Running
 from raykernel.runtime.engines import ray_output
-from raykernel.runtime.engines.ray_refs import Entry
 from raykernel.runtime.engines.ray_values import Failure, Fault, RayValue, Retry, value_of
 from raykernel.runtime.events import CANCELLED, FAILED, FINISHED
 from raykernel.runtime.execute import Functions
-from raykernel.runtime.ids import return_id, weak_id
+from raykernel.runtime.ids import return_id
 from raykernel.runtime.serialize import serialize
 from raykernel.runtime.wire import encode_one
-from raykernel.runtime.worker import actor_method, construct
 
 _spec = msgspec.msgpack.Decoder(m.TaskSpec).decode
 
@@ -187,7 +185,7 @@ class Job:
             self.here.engine.bury(spec.actor, first.data)
         if made_first and not outcome.retryable:
             rest = [Fault(first.data)] * (spec.returns - len(made_first))
-            return (*map(_stored, made_first), *rest)
+            return (*map(stored, made_first), *rest)
         record = msgspec.msgpack.decode(first.data, type=m.ErrorRecord)
         kind = Retry if outcome.retryable else Failure
         raise kind(record.text or record.message or record.cause_repr, first.data) from None
@@ -197,11 +195,11 @@ def _returns(spec: m.TaskSpec, values: list[m.Value]) -> Any:
     if spec.returns == 0 or spec.kind == m.CREATION:
         return None
     if spec.returns > 1:
-        return tuple(map(_stored, values))
-    return _stored(values[0])
+        return tuple(map(stored, values))
+    return stored(values[0])
 
 
-def _stored(value: m.Value) -> Any:
+def stored(value: m.Value) -> Any:
     if value.error:
         return Fault(value.data)
     blob = value.blob if isinstance(value, RayValue) else None
@@ -254,7 +252,7 @@ def _drawn(job: Job, generator: Any) -> Iterator[Any]:
     try:
         for item in itertools.islice(generator, spec.returns):
             made += 1
-            yield _stored(client.make_value(return_id(spec.id, made), serialize(item)))
+            yield stored(client.make_value(return_id(spec.id, made), serialize(item)))
             del item
         if made < spec.returns:
             raise ValueError(f"Task returned {made} objects, but num_returns={spec.returns}.")
@@ -279,12 +277,12 @@ def stream(
     job = Job(head, deps)
     context.set_main(job.running)
     try:
-        yield from _items(job, lambda: job.here.load(key, payload, nested, "The remote function"))
+        yield from items(job, lambda: job.here.load(key, payload, nested, "The remote function"))
     finally:
         context.set_main(None)
 
 
-def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
+def items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
     client, made = job.here.client, 0
     generator: Any = None
     try:
@@ -294,7 +292,7 @@ def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
         del args, kwargs
         execute.check_stream(job.spec, generator)
         for item in generator:
-            yield _stored(execute.yielded(client, job.spec, made, item).value)
+            yield stored(execute.yielded(client, job.spec, made, item).value)
             made += 1
     except GeneratorExit:
         with contextlib.suppress(Exception):
@@ -305,140 +303,3 @@ def _items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
         job.failed(error)
         return
     job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
-
-
-# -- actors ----------------------------------------------------------------------------------------
-
-
-class _Birth:
-    """An actor's creation: `with` it around what makes the instance."""
-
-    def __init__(self, code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> None:
-        self._code = code
-        self._job = Job(head, deps)
-        context.creation = self._job.spec
-        self.made: Any = None
-
-    def __enter__(self) -> tuple[Any, list[Any], dict[str, Any]]:
-        """The class, and what it is called with."""
-        job = self._job
-        try:
-            args, kwargs = job.arguments()
-            cls = job.here.load(*self._code, f"The actor with name {job.spec.name}")
-        except BaseException as error:
-            job.failed(error)
-            raise
-        job.running.function = cls
-        return cls, args, kwargs
-
-    def born(self, made: Any) -> Any:
-        job, client = self._job, self._job.here.client
-        job.here.instance = made
-        job.here.calls.listen()
-        oneself = job.here.ray.get_runtime_context().current_actor
-        client.refs.new(weak_id(job.spec.actor), Entry(oneself, 1, "", job.spec.actor, "actor"))
-        job.succeeded(made)
-        return made
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None:
-            self._job.failed(error)
-
-
-def create(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> Any:
-    """An actor's instance."""
-    birth = _Birth(code, head, deps)
-    with birth as (cls, args, kwargs):
-        made = cls(*args, **kwargs)
-    return birth.born(made)
-
-
-async def create_async(code: tuple[bytes, bytes, dict[bytes, Any]], head: bytes, deps: Any) -> Any:
-    """The same on the actor's event loop."""
-    birth = _Birth(code, head, deps)
-    with birth as (cls, args, kwargs):
-        if inspect.iscoroutinefunction(cls.__init__):
-            made = await construct(cls, *args, **kwargs)
-        else:
-            made = cls(*args, **kwargs)
-    return birth.born(made)
-
-
-def call(instance: Any, head: bytes, deps: Any) -> Any:
-    """A call of an actor whose calls run in threads."""
-    job = Job(head, deps)
-    calls, task = job.here.calls, job.spec.id
-    try:
-        args, kwargs = job.arguments()
-        method = _method(job, instance)
-        calls.enter(task)
-        try:
-            value = method(*args, **kwargs)
-            if inspect.iscoroutine(value):
-                value = asyncio.run(value)
-        finally:
-            calls.leave(task)
-        del args, kwargs
-    except BaseException as error:
-        return job.failed(error)
-    return job.succeeded(value)
-
-
-def call_stream(instance: Any, head: bytes, deps: Any) -> Iterator[Any]:
-    job = Job(head, deps)
-    yield from _items(job, lambda: _method(job, instance))
-
-
-async def call_async(instance: Any, head: bytes, deps: Any) -> Any:
-    """A call of an actor whose calls run on an event loop."""
-    job = Job(head, deps)
-    try:
-        args, kwargs = job.arguments()
-        value = _method(job, instance)(*args, **kwargs)
-        if inspect.isawaitable(value):
-            value = await value
-        del args, kwargs
-    except BaseException as error:
-        return job.failed(error, isinstance(error, asyncio.CancelledError))
-    return job.succeeded(value)
-
-
-async def stream_async(instance: Any, head: bytes, deps: Any) -> AsyncIterator[Any]:
-    job = Job(head, deps)
-    client, made = job.here.client, 0
-    try:
-        args, kwargs = job.arguments()
-        generator = _method(job, instance)(*args, **kwargs)
-        if not hasattr(generator, "__anext__"):
-            execute.check_stream(job.spec, generator)
-            generator = _as_async(generator)
-        async for item in generator:
-            yield _stored(execute.yielded(client, job.spec, made, item).value)
-            made += 1
-    except BaseException as error:
-        if isinstance(error, GeneratorExit):
-            raise
-        job.failed(error, isinstance(error, asyncio.CancelledError))
-        return
-    job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
-
-
-async def _as_async(generator: Any) -> AsyncIterator[Any]:
-    for item in generator:
-        yield item
-
-
-def _method(job: Job, instance: Any) -> Any:
-    job.running.function = method = actor_method(instance, job.spec.method)
-    return method
-
-
-def farewell(instance: Any) -> None:
-    """The actor is about to end."""
-    say = getattr(instance, "__ray_shutdown__", None)
-    if say is not None:
-        try:
-            say()
-        except Exception:
-            traceback.print_exc()
-    here().notes.send()
