@@ -31,6 +31,7 @@ class Channel:
             send=lambda message: emit({"message": message}),
             snap=lambda snapshot: emit({"snapshot": snapshot}),
             wake=self._wake,
+            everybodys=True,
         )
 
     def open(self) -> None:

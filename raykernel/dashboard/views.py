@@ -23,4 +23,4 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "logs": LogModel,
 }
 
-STYLE: dict[str, Any] = {"sizes": SIZES, "functions": FUNCTIONS, "store": STORE}
+STYLE: dict[str, Any] = {"stops": True, "sizes": SIZES, "functions": FUNCTIONS, "store": STORE}

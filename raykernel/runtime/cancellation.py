@@ -102,9 +102,11 @@ class Cancellation:
         return told and task.kill_at <= self._core.clock() + patience
 
     def cancel_cell(self, client: Client, message: m.CancelCell) -> None:
-        """Cancel what a cell caused, or all that a driver did."""
+        """Cancel what a cell caused, or all that a driver did, or all there is."""
         core = self._core
-        if message.everything:
+        if message.everybodys:
+            tasks = list(core.tasks.values())
+        elif message.everything:
             tasks = departure.caused_by(core, client)
         else:
             tasks = [t for t in core.tasks.values() if t.spec.cell == message.cell]

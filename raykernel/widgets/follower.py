@@ -41,6 +41,7 @@ class Follower:
         send: Callable[[dict[str, Any]], object],
         snap: Callable[[dict[str, Any]], object],
         wake: Callable[[], object],
+        everybodys: bool = False,
     ) -> None:
         self.subject = subject
         self.engine = engine
@@ -48,6 +49,7 @@ class Follower:
         self._send = send
         self._snap = snap
         self._wake = wake
+        self._everybodys = everybodys  # whether Stop is for what other drivers do, too
         self._undo: list[Callable[[], None]] = []
         self._queued = threading.Lock()  # guards the next
         self._batches: list[EventBatch] = []
@@ -147,7 +149,11 @@ class Follower:
         if self.engine is None:
             raise Refused("The session has ended.")
         cell = self._cell
-        return {"cancelled": self.engine.cancel_cell(cell) if cell else self.engine.cancel_all()}
+        if cell:
+            count = self.engine.cancel_cell(cell)
+        else:
+            count = self.engine.cancel_all(everybodys=self._everybodys)
+        return {"cancelled": count}
 
     def turn(self, now: float) -> float | None:
         """Take in, poll and tell. Returns the seconds until the next turn is due, None for only

@@ -124,6 +124,12 @@ def test_a_session_in_the_dashboard(chromium: str, session: str, tmp_path: Path)
             Path(gate).touch()
             ray.get(waiting)
             agree(shown, {"finished": 7, "failed": 1})
+            Path(gate).unlink()
+            stopped = [wait.remote(gate) for _ in range(4)]
+            shown.sure("graph", "Cancel the unfinished tasks")  # they are another driver's
+            with pytest.raises(ray.exceptions.TaskCancelledError):
+                ray.get(stopped[0], timeout=20)
+            agree(shown, {"finished": 7, "failed": 1, "cancelled": 4})
             del kept, failed
             expect(shown.view("memory").locator(".rk-total")).to_contain_text("objects, ")
             assert errors == []

@@ -383,6 +383,15 @@ def test_all_that_a_driver_caused_is_cancelled_and_nothing_of_another():
     assert [live[t.id].cancelled for t in (mine, child, theirs)] == [True, True, False]
 
 
+def test_who_watches_a_session_may_cancel_what_all_its_drivers_caused():
+    session = Session(workers=2)
+    operator = session.connect(b"operator")
+    tasks = [session.spec(cell="a") for _ in range(3)]
+    session.driver(*tasks)
+    operator(m.CancelCell(1, "", everything=True, everybodys=True))
+    assert not [t for t in session.scheduler.tasks.values() if not t.cancelled]
+
+
 def test_a_worker_that_doesnt_answer_is_signalled_again_a_few_times():
     """The first signal may come just before it blocks in a system call."""
     session = Session(workers=1)

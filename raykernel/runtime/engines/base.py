@@ -106,8 +106,8 @@ class Engine(Protocol):
         cell, and nothing that is in the background."""
         ...
 
-    def cancel_all(self) -> int:
-        """The same for all that this driver caused."""
+    def cancel_all(self, everybodys: bool = False) -> int:
+        """The same for all that this driver caused, or for all that the session's drivers did."""
         ...
 
     def background(self, cell: str) -> int:

@@ -128,7 +128,7 @@ class FakeEngine:
         known = any(t.cell == cell for t in self.tasks.values())
         return self.cancel_cell(cell) if known and cell not in self.in_background else 0
 
-    def cancel_all(self) -> int:
+    def cancel_all(self, everybodys: bool = False) -> int:
         cells = {t.cell for t in self.tasks.values() if t.state in LIVE}
         return sum(self.cancel_cell(cell) for cell in cells)
 

@@ -165,8 +165,10 @@ class LocalEngine:
         waited_for = ids if by == cell else []
         return self._cancel(lambda number: m.CancelCell(number, cell, waited_for, spare=True))
 
-    def cancel_all(self) -> int:
-        return self._cancel(lambda number: m.CancelCell(number, "", everything=True))
+    def cancel_all(self, everybodys: bool = False) -> int:
+        return self._cancel(
+            lambda number: m.CancelCell(number, "", everything=True, everybodys=everybodys)
+        )
 
     def _cancel(self, make: Callable[[int], Any]) -> int:
         return msgspec.msgpack.decode(self.client.request(make), type=int)

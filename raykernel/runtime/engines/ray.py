@@ -158,7 +158,7 @@ class RayEngine:
             return 0
         return self._cancel(lambda info_cell: info_cell == cell)
 
-    def cancel_all(self) -> int:
+    def cancel_all(self, everybodys: bool = False) -> int:  # a Ray job has one driver
         return self._cancel(lambda info_cell: True)
 
     def _cancel(self, wanted: Callable[[str], bool]) -> int:

@@ -90,7 +90,8 @@ class Cancel(Message, frozen=True, tag=11):
 class CancelCell(Message, frozen=True, tag=12):
     """Cancel a cell's work, and that which is to make `objects`.
 
-    `spare` leaves out what is in the background. `everything`: all that this driver caused.
+    `spare` leaves out what is in the background. `everything`: all that this driver caused,
+    and with `everybodys` all that any did.
     """
 
     request: int
@@ -98,6 +99,7 @@ class CancelCell(Message, frozen=True, tag=12):
     objects: list[bytes] = []
     spare: bool = False
     everything: bool = False
+    everybodys: bool = False
 
 
 class Resize(Message, frozen=True, tag=44):
