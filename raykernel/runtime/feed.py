@@ -15,7 +15,6 @@ thousands of them once more for each batch costs more than all the rest.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -55,7 +54,8 @@ class Feed:
         self._told: set[bytes] = set()  # tasks that they believe to be live
         self._moved: list[Task] = []  # told, or failed: to be told one by one
         self._counted: dict[tuple[str, str, int], int] = {}
-        self._count = 0  # of quick tasks like `_like`, one worker's, not in `_counted` yet
+        # Quick tasks that are alike and not in `_counted` yet; with stretches, one worker's.
+        self._count = 0
         self._like: TaskSpec | None = None
         self._first: Task  # of them
         self._latest: Task
@@ -100,12 +100,14 @@ class Feed:
                 or spec.name != like.name
                 or spec.cell != like.cell
                 or spec.kind != like.kind
-                or task.worker is not self._first.worker
-                or task.returned > self._until
+                or (
+                    self.stretched
+                    and (task.worker is not self._first.worker or task.returned > self._until)
+                )
             ):
                 self._sum_up()
                 self._like, self._first = spec, task
-                self._until = task.started + SPAN if self.stretched else math.inf
+                self._until = task.started + SPAN
             self._count += 1
             self._latest = task
             if self.sampled and len(self._quick) <= FEW:
