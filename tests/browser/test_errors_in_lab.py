@@ -36,7 +36,7 @@ def test_a_failed_tasks_traceback_and_its_frame(chromium: str, tmp_path: Path) -
         asking = book.run(3)
         ask(asking, QUESTION)
         expect(asking.locator(".jp-OutputArea")).to_contain_text("(0, [])")
-        ask(asking, "q", 1)
+        ask(asking, "q")
         book.wait_until_idle()
         assert [text.partition(":")[0] for text in book.errors_of_cells()] == [
             "RayTaskError(ZeroDivisionError)"
