@@ -97,7 +97,7 @@ def test_every_view_shows_the_session_there(far: Kernel) -> None:
     assert far.finish(far.send("ray.get([shout.remote(7), fail.remote(1)])")) is not None
     for view, there in (
         ("graph", r"fail {1,9}\d failed"),
-        ("status", r"CPU: \d of 2 in use[^$]*machine's memory: [\d.]+ GiB of"),
+        ("status", r"CPU: \d of 2 in use[^$]*machine's memory: [\d.]+ [MG]iB of"),
         ("memory", r"of 512.0 MiB of the store used"),
         ("timeline", r"shout: \d task"),
         ("logs", r"hello 7"),
