@@ -14,6 +14,7 @@ globals().update(
         "contract.test_placement_groups",
         "contract.test_runtime_context",
         without={
+            "test_what_is_to_be_said_once_is_said_once": "once in a process, whatever its engines",
             "test_the_table_says_what_is_reserved_and_how_far_it_is": "there is one node only",
         },
     )

@@ -6,6 +6,7 @@ As tasks (ray_worker.py), on the actor's main thread, on its threads, or on its 
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import time
 import traceback
@@ -143,12 +144,17 @@ def _method(job: Job, instance: Any) -> Any:
     return method
 
 
-def farewell(instance: Any) -> None:
-    """The actor is about to end."""
+def farewell(host: dict[str, Any]) -> None:
+    """The actor is about to end: the instance among its host's attributes says so, and goes."""
+    instance = host.pop("_hosted")
     say = getattr(instance, "__ray_shutdown__", None)
     if say is not None:
         try:
             say()
         except Exception:
             traceback.print_exc()
+    del say
+    here().instance = None
+    del instance
+    gc.collect()  # it may refer to itself
     here().notes.send()

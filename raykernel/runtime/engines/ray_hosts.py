@@ -28,7 +28,7 @@ class Host:
         yield from ray_actors.call_stream(self._hosted, head, deps)
 
     def __ray_shutdown__(self) -> None:
-        ray_actors.farewell(self._hosted)
+        ray_actors.farewell(self.__dict__)
 
     def __repr__(self) -> str:
         return repr(self.__dict__.get("_hosted", type(self).__name__))
@@ -50,7 +50,7 @@ class AsyncHost:
             yield item
 
     def __ray_shutdown__(self) -> None:
-        ray_actors.farewell(self._hosted)
+        ray_actors.farewell(self.__dict__)
 
     def __repr__(self) -> str:
         return repr(self.__dict__.get("_hosted", type(self).__name__))
