@@ -57,12 +57,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    if pyfuncitem.get_closest_marker("ray") is None:
+    marker = pyfuncitem.get_closest_marker("ray")
+    if marker is None:
         return (yield)
+    patience = marker.kwargs.get("patience", PATIENCE)
     late, done = threading.Event(), threading.Event()
 
     def interrupt() -> None:
-        if not any(done.wait(1) for _ in range(PATIENCE)):
+        if not any(done.wait(1) for _ in range(patience)):
             late.set()
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -72,7 +74,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except KeyboardInterrupt:
         if not late.is_set():
             raise
-        pytest.fail(f"still waiting after {PATIENCE} seconds")
+        pytest.fail(f"still waiting after {patience} seconds")
     finally:
         done.set()
 

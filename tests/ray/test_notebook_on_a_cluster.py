@@ -26,6 +26,7 @@ _ON_A_CLUSTER = {
 }
 
 
+@pytest.mark.ray(patience=250)  # 80 s on a quiet machine with two cores
 @pytest.mark.parametrize("engine", ["local engine", "Ray cluster"])
 def test_house_prices_come_out_right(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
