@@ -144,7 +144,7 @@ def test_stop_ends_the_cell_and_its_tasks_there(far: Kernel, tmp_path: Path) -> 
     begun = len(far.messages)
     uploading = far.send("y = np.random.rand(10_000_000)\nray.get(last.remote(ray.put(y)))")
     far.until(lambda: bars(far, begun))
-    assert stopped_in(far, uploading) < 2
+    assert stopped_in(far, uploading) < 4  # behind what is on its way
     count = "sum(t.state == 'CANCELLED' for t in ray.api.engine().query('tasks'))"
     far.until(lambda: far.value(far.run(count)) == "2")  # the other one once it has come there
 
