@@ -47,8 +47,11 @@ def take(to: Path) -> None:
 
 
 def ask(cell: Locator, text: str) -> None:
-    """Answer the prompt of a cell that asks for input."""
-    prompt = cell.locator("input.jp-Stdin-input:enabled").last
-    prompt.wait_for(timeout=PATIENCE * 1000)
+    """Answer the prompt of a cell that asks for input, and wait until it is taken."""
+    prompt = cell.locator("input.jp-Stdin-input:enabled").last.element_handle(
+        timeout=PATIENCE * 1000
+    )
     prompt.fill(text)
     prompt.press("Enter")
+    # What is typed before the answered prompt is gone would go into it, and be lost.
+    prompt.wait_for_element_state("hidden", timeout=PATIENCE * 1000)
