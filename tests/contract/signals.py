@@ -80,3 +80,18 @@ def wait_until(condition: Callable[[], Any], deadline: float = DEADLINE) -> None
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.01)
+
+
+def the_death(ray: ModuleType, method: Any) -> Any:
+    """The ActorDiedError of an actor's calls, once it is dead: Ray kills in its own time."""
+    found: list[Any] = []
+
+    def dead() -> bool:
+        try:
+            ray.get(method.remote())
+        except ray.exceptions.ActorDiedError as error:
+            found.append(error)
+        return bool(found)
+
+    wait_until(dead)
+    return found[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.signals import make_counter, make_gate, wait_until
+from tests.contract.signals import make_counter, make_gate, the_death, wait_until
 
 
 def make_pid(ray: ModuleType) -> Any:
@@ -495,23 +495,15 @@ def test_an_async_actors_background_task_may_end_it(ray: ModuleType) -> None:
             ray.actor.exit_actor()
 
     actor = Leaver.remote()
-
-    def ended() -> bool:
-        try:
-            ray.get(actor.__ray_ready__.remote())
-        except ray.exceptions.ActorDiedError:
-            return True
-        return False
-
-    wait_until(ended)
+    the_death(ray, actor.__ray_ready__)
 
 
 def test_the_error_says_how_an_actor_died(ray: ModuleType) -> None:
     killed = lasting(ray)
     ray.kill(killed)
-    with pytest.raises(ray.exceptions.ActorDiedError, match=r"was killed by `ray\.kill`") as error:
-        ray.get(killed.__ray_ready__.remote())
-    assert error.value.actor_id == killed._actor_id.hex()
+    error = the_death(ray, killed.__ray_ready__)
+    assert "was killed by `ray.kill`" in str(error)
+    assert error.actor_id == killed._actor_id.hex()
 
     left = lasting(ray)
     with pytest.raises(ray.exceptions.ActorDiedError, match="INTENDED_USER_EXIT"):

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.contract.signals import the_death
+
 # Map-reduce
 
 
@@ -251,8 +253,7 @@ def test_hyperparameter_search_stops_the_losers_early(ray: ModuleType) -> None:
     assert ray.get(trials[0.3].trained.remote()) == 14
     assert {rate for rate, _ in stopped} == set(rates) - {0.3}
     for _, loser in stopped:
-        with pytest.raises(ray.exceptions.ActorDiedError):
-            ray.get(loser.trained.remote())
+        the_death(ray, loser.trained)
 
 
 # Simulation

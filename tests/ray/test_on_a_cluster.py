@@ -15,7 +15,7 @@ import pytest
 from raykernel import api
 from raykernel.util.placement_group import placement_group, remove_placement_group
 from raykernel.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-from tests.contract.signals import wait_until
+from tests.contract.signals import the_death
 
 
 def _until(check: Any, seconds: float = 20.0) -> bool:
@@ -136,15 +136,7 @@ def test_actors_by_handle_and_by_name(ray: Any) -> None:
     with pytest.raises(ValueError, match="already taken"):
         Counter.options(name="counter").remote(1)
     ray.kill(counter)
-
-    def dead() -> bool:
-        try:
-            ray.get(counter.add.remote())
-        except ray.exceptions.ActorDiedError:
-            return True
-        return False
-
-    wait_until(dead)  # Ray kills in its own time
+    the_death(ray, counter.add)
     with pytest.raises(ValueError, match="Failed to look up"):
         ray.get_actor("nobody")
 
