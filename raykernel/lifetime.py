@@ -43,15 +43,11 @@ class RayContext(Mapping[str, Any]):
 
     def __init__(self, engine: ApiEngine) -> None:
         self.address_info: dict[str, Any] = {
+            **engine.addresses,
             "node_id": engine.node,
-            "session_dir": engine.folder,
-            "address": f"unix:{engine.folder}/head.sock",
-            "node_ip_address": "127.0.0.1",
-            "gcs_address": f"unix:{engine.folder}/head.sock",  # of one machine it is the same
             "session_name": engine.session,
-            "webui_url": "",
         }
-        self.dashboard_url = ""
+        self.dashboard_url = str(engine.addresses["webui_url"] or "")
         self.python_version = ".".join(map(str, sys.version_info[:3]))
 
     def __getitem__(self, key: str) -> Any:

@@ -140,13 +140,15 @@ def about_session(found: RayContext) -> list[tuple[str, str]]:
     name = found.address_info["session_name"]
     if engine is None or engine.session != name or engine.client.closed:
         return [("session", f"{name} (ended)")]
-    total = engine.client.welcome.total
+    total = engine.query("resources")["total"]
     rows = [("session", name), ("CPUs", f"{total.get('CPU', 0):g}")]
+    if engine.name == "ray":
+        rows.insert(1, ("Ray cluster", found["address"]))
     if total.get("GPU"):
         rows.append(("GPUs", f"{total['GPU']:g}"))
     from raykernel import __version__
 
-    rows.append(("object store", in_words(engine.client.welcome.capacity)))
+    rows.append(("object store", in_words(int(total.get("object_store_memory", 0)))))
     rows.append(("Python", found.python_version))
     rows.append(("raykernel", __version__))
     rows.append(("folder", found.address_info["session_dir"]))

@@ -169,8 +169,8 @@ class RuntimeContext:
 
     @property
     def gcs_address(self) -> str:
-        """Where the session's head listens."""
-        return f"unix:{api.connected().folder}/head.sock"
+        """Where the session's head listens, on a Ray cluster its GCS."""
+        return str(api.connected().addresses["gcs_address"])
 
     def is_canceled(self) -> bool:
         """Whether somebody asked for the end of the running task."""

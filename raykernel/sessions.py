@@ -107,9 +107,9 @@ def connect_to_ray(
             f"When connecting to an existing cluster, {', '.join(given)} must not be provided: "
             f"the Ray cluster at {address} has its own."
         )
-    from raykernel.runtime.engines import ray  # which imports Ray
+    from raykernel.runtime.engines import ray_driver  # which imports Ray
 
-    return ray.connect(address, namespace, runtime_env)
+    return ray_driver.connect(address, namespace, runtime_env)
 
 
 def _far(address: str, namespace: str) -> local.LocalEngine:

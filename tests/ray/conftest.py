@@ -7,7 +7,7 @@ for a while after its end: what it leaves is not ours to judge, as in the contra
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +23,9 @@ if importlib.util.find_spec("ray") is None:
     collect_ignore_glob = ["test_*.py"]
 elif importlib.util.find_spec("grpc") is None:  # which Ray's client needs, and `[ray]` brings
     collect_ignore_glob = ["test_by_the_client.py"]
+
+
+SECOND: Mapping[str, Any] = {"resources": {"second": 2}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,17 +45,17 @@ def _test_leaves_nothing() -> None:
     """Instead of the one for all tests."""
 
 
-def two_nodes(**head: Any) -> Any:
-    """A cluster of two nodes with 2 CPUs each. Ray gives a node 30 seconds to come up: where the
-    machine stood still meanwhile, it is tried again."""
+def two_nodes(first: Mapping[str, Any], second: Mapping[str, Any] = SECOND) -> Any:
+    """A cluster of two nodes with 2 CPUs each, unless told otherwise. Ray gives a node 30 seconds
+    to come up: where the machine stood still meanwhile, it is tried again."""
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 2, "object_store_memory": 200 * 2**20}
     for last in (False, False, True):
         made = Cluster()
         try:
-            made.add_node(**small, **head)
-            made.second = made.add_node(**small, resources={"second": 2})
+            made.add_node(**{**small, **first})
+            made.second = made.add_node(**{**small, **second})
         except Exception:
             made.shutdown()
             if last:
@@ -64,7 +67,7 @@ def two_nodes(**head: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    made = two_nodes(resources={"head": 10})
+    made = two_nodes({"resources": {"head": 10}})
     yield made
     made.shutdown()
 

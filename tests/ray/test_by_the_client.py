@@ -21,7 +21,7 @@ def address() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    made = two_nodes(ray_client_server_port=port)
+    made = two_nodes({"ray_client_server_port": port})
     yield f"ray://127.0.0.1:{port}"
     made.shutdown()
 

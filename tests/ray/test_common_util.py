@@ -8,6 +8,8 @@ globals().update(
     taken_over(
         "util.test_actor_pool",
         "util.test_queue",
+        "util.test_helpers",
+        "util.test_iter",
         without={"test_actor_options_are_the_actors": "counts a session's 2 CPUs"},
     )
 )

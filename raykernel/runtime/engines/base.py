@@ -140,6 +140,7 @@ class ApiEngine(Engine, Protocol):
     node: str  # the node this process is on, in hex
     job: str  # in hex
     namespace: str
+    addresses: dict[str, Any]  # where the session is, under the names of Ray's context
     hooked_cell: str | None  # the cell that submitted last; None: call `submitting` the next time
 
     def submitting(self, cell: str) -> None:

@@ -56,6 +56,11 @@ class LocalEngine:
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.namespace = client.welcome.namespace
+        head = f"unix:{self.folder}/head.sock"  # on one machine all that asks is answered there
+        self.addresses = {
+            "session_dir": self.folder, "address": head, "gcs_address": head,
+            "node_ip_address": "127.0.0.1", "webui_url": "",
+        }  # fmt: skip
         self.undo: list[Callable[[], None]] = []  # when the connection ends
         self._process = process
         self._sinks: dict[int, tuple[EventSink, str, Detail]] = {}

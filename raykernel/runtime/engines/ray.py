@@ -4,8 +4,9 @@
               views ◀─ Table ◀─ thread ◀─ feed actor ◀─ notes ◀─┘
 
 The API, the cells and the views are the same as with the local engine; each message the API sends
-is carried out by Ray (ray_carry.py). Nothing here is imported before somebody asks for a cluster,
-and this module alone imports Ray.
+is carried out by Ray (ray_carry.py). A driver's engine comes from ray_driver.py, a worker's from
+`in_worker`. Nothing here is imported before somebody asks for a cluster, and none but these two
+modules import Ray.
 """
 
 from __future__ import annotations
@@ -13,27 +14,21 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from raykernel.runtime import context
 from raykernel.runtime import messages as m
-from raykernel.runtime.engines import ray_connect, ray_queries
+from raykernel.runtime.engines import ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.engines.ray_client import RayClient
-from raykernel.runtime.engines.ray_feed import Feed
 from raykernel.runtime.engines.ray_notes import NAMESPACE, Notebook
 from raykernel.runtime.engines.ray_strikes import Calls
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.engines.ray_watch import Watcher
 from raykernel.runtime.events import CALL, BarInfo
-
-_FEED_PATIENCE = 60.0  # for the first worker of a cluster that has to unpack what travels
-logger = logging.getLogger("raykernel")
 
 
 def module() -> Any:
@@ -75,6 +70,7 @@ class RayEngine:
         self.folder = client.welcome.folder
         self.node = client.welcome.node
         self.job = client.welcome.job
+        self.addresses = _addresses(ray, address)
         self.hooked_cell: str | None = ""
         self.noted = Table()
         self.lock = threading.RLock()  # guards the table
@@ -231,134 +227,7 @@ class RayEngine:
                 self._ray.shutdown()
 
 
-class _Seen:
-    """The driver's own submissions, for its table."""
-
-    def __init__(self) -> None:
-        self.engine: RayEngine | None = None
-
-    def submitted(self, spec: m.TaskSpec, made: Any) -> None:
-        engine = self.engine
-        if engine is not None:
-            if isinstance(made, list):
-                made = made[0]
-            engine.noted.note(spec, made, time.time())
-
-    def killed(self, actor: bytes, for_good: bool) -> None:
-        engine = self.engine
-        if engine is not None and for_good:
-            engine.dead_actors[actor.hex()] = "it was killed by ray.kill"
-
-    def moved(self, bars: list[BarInfo]) -> None:
-        pass
-
-
-def connect(
-    address: str, namespace: str, runtime_env: Mapping[str, Any] | None = None
-) -> RayEngine:
-    """Connect to a Ray cluster. Blocks until a worker there has answered.
-
-    Raises ConnectionError, with what to do.
-    """
-    found = address == "auto"
-    if found:
-        address = ray_connect.current()
-        if not address:
-            raise ConnectionError(
-                "no Ray cluster is known on this machine: `ray start --head` starts one, or give "
-                "its HOST:PORT"
-            )
-    deadline = time.monotonic() + ray_connect.PATIENCE
-    ray_connect.check_reachable(address)
-    ray = module()
-    if ray.is_initialized():
-        raise ConnectionError(
-            "Ray itself is connected to a cluster in this process: call ray.shutdown() of Ray first"
-        )
-    if address.startswith("ray://"):
-        ray_connect.check_client(address, ray.__version__)
-    else:
-        _authenticate(found)
-        try:
-            told = ray_connect.within(
-                max(2.0, deadline - time.monotonic()), lambda: _metadata(ray, address), address,
-                "its version",
-            )  # fmt: skip
-        except ray.exceptions.RayError as error:
-            raise ray_connect.refused(address, error) from None
-        ray_connect.check_versions(address, told, ray.__version__)
-    session = f"ray-{os.urandom(3).hex()}"
-    namespace = namespace or os.urandom(8).hex()
-    try:
-        ray.init(
-            address, namespace=namespace, log_to_driver=False, logging_level="error",
-            runtime_env=ray_connect.environment(runtime_env, session, namespace),
-        )  # fmt: skip
-    except Exception as error:
-        with contextlib.suppress(Exception):
-            ray.shutdown()
-        raise ray_connect.refused(address, error) from None
-    try:
-        return _attach(ray, address, session, namespace)
-    except BaseException:
-        with contextlib.suppress(Exception):
-            ray.shutdown()
-        raise
-
-
-def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
-    seen = _Seen()
-    engine = RayEngine(
-        ray, RayClient(ray, _welcome(ray, session, namespace), seen), session, namespace, address,
-        driver=True,
-    )  # fmt: skip
-    seen.engine = engine
-    options = {"name": session, "namespace": NAMESPACE, "num_cpus": 0, "max_restarts": -1}
-    feed = ray.remote(Feed).options(max_concurrency=1000, **options).remote()
-    try:
-        there = ray.get(feed.versions.remote(), timeout=_FEED_PATIENCE)
-    except ray.exceptions.GetTimeoutError:
-        raise ConnectionError(
-            f"the Ray cluster at {address} gave raykernel no worker within {_FEED_PATIENCE:g} s: "
-            "`ray status` tells what it is waiting for"
-        ) from None
-    except Exception as error:
-        raise ConnectionError(
-            f"raykernel does not run on the workers of the Ray cluster at {address}: {error}"
-        ) from None
-    for text in ray_connect.check_worker(address, there):
-        engine.warn(text)
-    engine.feed = feed
-    engine.watcher = Watcher(engine, ray, feed)
-    engine.watcher.start()
-    atexit.register(engine.leave)  # before Ray's own end, which is registered already
-    return engine
-
-
-def _authenticate(found: bool) -> None:
-    """Take up how this process is to show that it may connect, as Ray does at its start: a token
-    that lies here goes unasked only to a cluster that was `found` here."""
-    with contextlib.suppress(Exception):  # a Ray without tokens
-        from ray._private.authentication import authentication_token_setup as tokens
-        from ray._raylet import Config
-
-        Config.initialize("")  # the environment may be another than when Ray was imported
-        if found:
-            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
-def _metadata(ray: Any, address: str) -> dict[str, Any]:
-    """What a cluster says of itself."""
-    from ray._private import ray_constants
-
-    data = ray._raylet.GcsClient(address=address).internal_kv_get(
-        b"CLUSTER_METADATA", namespace=ray_constants.KV_NAMESPACE_CLUSTER
-    )
-    found: dict[str, Any] = json.loads(data or b"{}")
-    return found
-
-
-def _welcome(ray: Any, session: str, namespace: str) -> m.Welcome:
+def welcome(ray: Any, session: str, namespace: str) -> m.Welcome:
     told = ray.get_runtime_context()
     node, job = "", ""
     with contextlib.suppress(Exception):  # Ray's client knows not all of it
@@ -366,6 +235,17 @@ def _welcome(ray: Any, session: str, namespace: str) -> m.Welcome:
     with contextlib.suppress(Exception):
         node = str(told.get_node_id())
     return m.Welcome(session, "", node, "", 0, job, namespace=namespace)
+
+
+def _addresses(ray: Any, address: str) -> dict[str, Any]:
+    """What this process's Ray tells of where the cluster is; over Ray's client it is little."""
+    gcs, found = address, None
+    with contextlib.suppress(Exception):  # a Ray that doesn't tell
+        gcs = ray.get_runtime_context().gcs_address
+    with contextlib.suppress(Exception):
+        found = ray._private.worker._global_node.address_info
+    plain = {"session_dir": "", "address": gcs, "gcs_address": gcs, "webui_url": ""}
+    return plain | {"node_ip_address": gcs.rpartition(":")[0]} | (found or {})
 
 
 def _feed(ray: Any, session: str) -> Any:
@@ -379,7 +259,7 @@ def in_worker() -> RayEngine:
     """The engine of a worker process on the cluster."""
     ray = module()
     session, namespace, context.job_variables = json.loads(os.environ["RAYKERNEL_ON_RAY"])
-    welcome = _welcome(ray, session, namespace)
+    greeting = welcome(ray, session, namespace)
     feed: list[Any] = []
 
     def send(batch: bytes) -> None:
@@ -390,7 +270,7 @@ def in_worker() -> RayEngine:
             return
         feed[0].note.remote(batch)
 
-    client = RayClient(ray, welcome, Notebook(send, welcome.node))
+    client = RayClient(ray, greeting, Notebook(send, greeting.node))
     engine = RayEngine(ray, client, session, namespace, "", driver=False)
 
     def ask(calls: list[bytes], then: Callable[[list[bytes]], None]) -> None:

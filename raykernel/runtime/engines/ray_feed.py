@@ -18,7 +18,7 @@ _STRUCK = 10_000
 
 
 class Feed:
-    """Made an actor by engines/ray.py."""
+    """Made an actor by engines/ray_driver.py."""
 
     def __init__(self) -> None:
         self._batches: deque[bytes] = deque(maxlen=_BATCHES)

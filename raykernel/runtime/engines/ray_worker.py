@@ -215,7 +215,10 @@ def _attempt(ray: Any) -> int:
 
 
 def _gpus(ray: Any, spec: m.TaskSpec) -> tuple[int, ...] | None:
-    if "GPU=" not in spec.resources:
+    made = context.creation
+    of_actor = made.extra.actor if made is not None and made.extra is not None else None
+    held = of_actor.keeps if of_actor is not None and spec.kind == m.CALL else spec.resources
+    if "GPU=" not in held:
         return None
     return tuple(int(i) for i in ray.get_gpu_ids() if str(i).isdigit())
 
