@@ -86,23 +86,32 @@ class ActorHandle:
 
         return actor_html(self)
 
+    def __copy__(self) -> ActorHandle:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ActorHandle:
+        return self
+
     def __reduce__(self) -> Any:
         if self._ref is None:  # what is made of a handle that doesn't count doesn't either
-            self._client.lend(self._id)
-            return _load_weak, (self._id, self._meta)
-        note_ref(handle_id(self._id))
-        return _load_handle, (self._id, self._meta)
+            return _load_weak, (self._id, self._meta, self._client.lend(self._id))
+        if note_ref(handle_id(self._id)):
+            return _load_handle, (self._id, self._meta)
+        return _load_handle, (self._id, self._meta, self._client.hand_out(handle_id(self._id)))
 
 
-def _load_weak(actor_id: bytes, meta: Meta) -> ActorHandle:
+# `found_by`: see `Connection.hand_out`.
+
+
+def _load_weak(actor_id: bytes, meta: Meta, found_by: bytes = b"") -> ActorHandle:
     client = context.engine.client
-    client.borrow(actor_id)
+    client.borrow(actor_id, found_by)
     return ActorHandle(actor_id, meta, None, client)
 
 
-def _load_handle(actor_id: bytes, meta: Meta) -> ActorHandle:
+def _load_handle(actor_id: bytes, meta: Meta, found_by: bytes = b"") -> ActorHandle:
     client = context.engine.client
-    client.add_ref(handle_id(actor_id))
+    client.take_in(handle_id(actor_id), found_by)
     return ActorHandle(actor_id, meta, ObjectRef(handle_id(actor_id), client), client)
 
 

@@ -111,8 +111,9 @@ class ObjectRef(Generic[T]):
 
     def __reduce__(self) -> Any:
         if not note_ref(self._id) and self._client is not None:
-            # pickled by hand: nobody knows when the bytes are gone, so the object stays
-            self._client.add_ref(self._id)
+            found_by = self._client.hand_out(self._id)
+            if found_by:
+                return _load, (self._id, found_by)
         return _load, (self._id,)
 
     def __copy__(self) -> ObjectRef[T]:
@@ -258,10 +259,13 @@ def _for_caller(function: Callable[..., Any]) -> Callable[..., Any]:
 add_plain_type(ObjectRef)
 
 
-def _load(object_id: bytes) -> ObjectRef[Any]:
-    """Unpickle a ref: one instance more in this process."""
+def _load(object_id: bytes, found_by: bytes = b"") -> ObjectRef[Any]:
+    """Unpickle a ref: one instance more in this process. `found_by`: see `Connection.hand_out`."""
     engine = context.engine
     if engine is None:
         return ObjectRef(object_id)
-    engine.client.add_ref(object_id)
+    if found_by:
+        engine.client.take_in(object_id, found_by)
+    else:
+        engine.client.add_ref(object_id)
     return ObjectRef(object_id, engine.client)

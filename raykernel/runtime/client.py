@@ -184,10 +184,18 @@ class Client(Looking):
         """One instance less. Called by finalizers: appends and nothing else."""
         self._out.append(object_id)
 
-    def lend(self, actor: bytes) -> None:
-        """Nothing: the head knows every actor by its id."""
+    def hand_out(self, object_id: bytes) -> bytes:
+        self.add_ref(object_id)
+        return b""  # the head knows every object by its id
 
-    borrow = lend
+    def take_in(self, object_id: bytes, found_by: bytes) -> None:
+        self.add_ref(object_id)
+
+    def lend(self, actor: bytes) -> bytes:
+        return b""  # and every actor
+
+    def borrow(self, actor: bytes, found_by: bytes) -> None:
+        """Nothing."""
 
     def revive(self, object_id: bytes) -> bool:
         """One instance more of a ref of which this process may have none; False if the object is

@@ -166,12 +166,22 @@ class Connection(Protocol):
         gone. Blocks for a round trip."""
         ...
 
-    def lend(self, actor: bytes) -> None:
-        """A handle that doesn't count is being pickled."""
+    def hand_out(self, object_id: bytes) -> bytes:
+        """A ref, or an actor's handle, is being pickled by hand: nobody knows when the bytes are
+        gone, so it counts as one instance for good. What a process elsewhere needs to find the
+        object by, b"" where the id will do."""
         ...
 
-    def borrow(self, actor: bytes) -> None:
-        """A handle that doesn't count was unpickled here."""
+    def take_in(self, object_id: bytes, found_by: bytes) -> None:
+        """As `add_ref`, for one that was pickled by hand; `found_by` is what `hand_out` gave."""
+        ...
+
+    def lend(self, actor: bytes) -> bytes:
+        """A handle that doesn't count is being pickled. By hand: what `hand_out` gives."""
+        ...
+
+    def borrow(self, actor: bytes, found_by: bytes) -> None:
+        """A handle that doesn't count was unpickled here; `found_by` is what `lend` gave."""
         ...
 
     # -- what lies where -----------------------------------------------------------------------

@@ -114,16 +114,36 @@ def test_a_ref_pickled_by_hand_can_be_got_while_there_is_another(ray: ModuleType
     assert ray.get(kept) == "kept"
 
 
+def test_what_is_pickled_by_hand_elsewhere_stays_while_its_process_does(ray: ModuleType) -> None:
+    @ray.remote
+    class Maker:
+        def make(self) -> bytes:
+            return bytes(ray.cloudpickle.dumps({"large": ray.put(np.ones(200_000)), "small": 1}))
+
+    maker = Maker.remote()
+    made = ray.cloudpickle.loads(ray.get(maker.make.remote()))
+    assert ray.get(made["large"]).sum() == 200_000
+
+
 def test_a_handle_pickled_by_hand_reaches_its_actor(ray: ModuleType) -> None:
     @ray.remote
     class Pid:
         def pid(self) -> int:
             return os.getpid()
 
+    @ray.remote
+    def reach(pickled: bytes) -> Any:
+        return ray.get(ray.cloudpickle.loads(pickled).pid.remote())
+
     actor = Pid.remote()
-    again = ray.cloudpickle.loads(ray.cloudpickle.dumps(actor))
-    assert ray.get(again.pid.remote()) == ray.get(actor.pid.remote())
+    by_hand = ray.cloudpickle.dumps(actor)
+    again = ray.cloudpickle.loads(by_hand)
+    pid = ray.get(actor.pid.remote())
     assert (again, hash(again)) == (actor, hash(actor))
+    assert [ray.get(again.pid.remote()), ray.get(reach.remote(by_hand))] == [pid, pid]
+    del actor, again
+    gc.collect()
+    assert ray.get(reach.remote(by_hand)) == pid
 
 
 def test_the_arguments_of_pending_calls_can_be_bounded(ray: ModuleType) -> None:

@@ -66,6 +66,25 @@ def test_actors_by_handle_and_by_name(ray: Any) -> None:
     assert ray.get(ray.get_actor("counter").add.remote()) == 4
 
 
+def test_what_is_pickled_by_hand_reaches_other_processes(ray: Any) -> None:
+    @ray.remote
+    class Maker:
+        def make(self) -> bytes:
+            return bytes(ray.cloudpickle.dumps(ray.put("made")))
+
+        def read(self, pickled: bytes) -> Any:
+            return ray.get(ray.cloudpickle.loads(pickled))
+
+    @ray.remote
+    def make(pickled: bytes) -> Any:
+        return ray.get(ray.cloudpickle.loads(pickled).make.remote())
+
+    maker = Maker.remote()
+    assert ray.get(maker.read.remote(ray.cloudpickle.dumps(ray.put("put")))) == "put"
+    by_hand = ray.get(make.remote(ray.cloudpickle.dumps(maker)))
+    assert ray.get(ray.cloudpickle.loads(by_hand)) == "made"
+
+
 def test_a_running_task_can_be_cancelled(ray: Any, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
 

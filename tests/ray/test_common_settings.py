@@ -15,10 +15,7 @@ globals().update(
         "contract.test_runtime_env",
         "contract.test_threads_and_forks",
         "contract.test_anti_patterns",
-        without={
-            "test_a_ref_pickled_by_hand_can_be_got_while_there_is_another": "a head knows all ids, "
-            "a cluster only what Ray sees travel",
-        },
+        without={},
     )
 )
 

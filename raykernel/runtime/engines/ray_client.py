@@ -21,6 +21,7 @@ from raykernel.runtime import messages as m
 from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.ray_carry import Carrier
 from raykernel.runtime.engines.ray_errors import buried, encoded
+from raykernel.runtime.engines.ray_pickled import dumped, loaded
 from raykernel.runtime.engines.ray_refs import Entry, Refs
 from raykernel.runtime.engines.ray_streams import Stream
 from raykernel.runtime.engines.ray_submit import Code
@@ -312,12 +313,27 @@ class RayClient(Waiting):
     def drop_ref(self, object_id: bytes) -> None:
         self.refs.drop(object_id)
 
-    def lend(self, actor: bytes) -> None:
-        if weak_id(actor) in self.refs:
-            note_ref(weak_id(actor))
+    def hand_out(self, object_id: bytes) -> bytes:
+        entry = self.refs.get(object_id)
+        if entry is None or not self.refs.add(object_id):
+            return b""
+        return dumped(self.ray, entry.ref)
 
-    def borrow(self, actor: bytes) -> None:
-        self.refs.add(weak_id(actor))
+    def take_in(self, object_id: bytes, found_by: bytes) -> None:
+        if not self.refs.add(object_id) and found_by:
+            self.refs.take(object_id, Entry(loaded(self.ray, found_by), 1))
+
+    def lend(self, actor: bytes) -> bytes:
+        entry = self.refs.get(weak_id(actor))
+        if entry is None or note_ref(weak_id(actor)):
+            return b""
+        return dumped(self.ray, entry.ref)
+
+    def borrow(self, actor: bytes, found_by: bytes) -> None:
+        if found_by:
+            self.take_in(weak_id(actor), found_by)
+        else:
+            self.refs.add(weak_id(actor))
 
     def actor(self, actor: bytes) -> Entry | None:
         """Ray's handle of an actor."""

@@ -71,6 +71,13 @@ class Refs:
             entry.count += 1
             return True
 
+    def take(self, object_id: bytes, entry: Entry) -> None:
+        """The same of what may not be known here: `entry` then counts as one instance."""
+        with self._lock:
+            known = self._entries.setdefault(object_id, entry)
+            if known is not entry:
+                known.count += 1
+
     def adopt(self, refs: Mapping[bytes, Any]) -> list[bytes]:
         """References that came along: they stay for as long as there are instances, from the next
         `shed` on."""
