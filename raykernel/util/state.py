@@ -98,7 +98,7 @@ def list_actors(
             name=one["name"],
             ray_namespace=one["namespace"],
             job_id=_job(engine),
-            node_id=engine.node,
+            node_id=one.get("node_id", engine.node),
             pid=one["pid"],
             num_restarts=one["restarts"],
             num_pending_calls=one["queued"],
@@ -143,7 +143,7 @@ def list_workers(
             worker_type="WORKER",
             state=one["state"],
             pid=one["pid"],
-            node_id=engine.node,
+            node_id=one.get("node_id", engine.node),
             actor_id=one["actor_id"] or None,
             num_tasks=one["tasks"],
         )
@@ -155,13 +155,13 @@ def list_workers(
 def list_nodes(
     *, filters: Sequence[Filter] | None = None, limit: int = LIMIT, **others: Any
 ) -> list[NodeState]:
-    """The machines of the session: one."""
+    """The machines of the session: one, or those of the Ray cluster."""
     rows = [
         NodeState(
             node_id=one["NodeID"],
             node_ip=one["NodeManagerAddress"],
             node_name=one["NodeManagerHostname"],
-            is_head_node=True,
+            is_head_node="node:__internal_head__" in one["Resources"],
             state="ALIVE" if one["Alive"] else "DEAD",
             resources_total=one["Resources"],
         )
@@ -256,7 +256,8 @@ def summarize_tasks(**others: Any) -> dict[str, Any]:
 def _tasks(cell: str = "") -> list[TaskState]:
     engine = api.auto_init()
     found: list[events.TaskInfo] = engine.query("tasks", cell=cell)
-    return [_task(one, _job(engine), engine.node) for one in reversed(found)]
+    node = engine.node if engine.name != "ray" else ""
+    return [_task(one, _job(engine), node) for one in reversed(found)]
 
 
 def _task(one: events.TaskInfo, job: str, node: str) -> TaskState:

@@ -32,8 +32,9 @@ class _Row:
 
 @dataclasses.dataclass(frozen=True)
 class TaskState(_Row):
-    """`error_type` is None also where the engine doesn't say what kind of failure it was. `cell` is
-    the id of the notebook's cell that caused the task, also through other tasks."""
+    """`error_type` is None also where the engine doesn't say what kind of failure it was, `node_id`
+    "" where it doesn't say which node. `cell` is the id of the notebook's cell that caused the
+    task, also through other tasks."""
 
     task_id: str
     name: str
@@ -71,12 +72,13 @@ class ActorState(_Row):
 @dataclasses.dataclass(frozen=True)
 class ObjectState(_Row):
     """`object_size` is in bytes; `where` is "memory" (shared), "disk", "inline" (in the head) or
-    "pending". `holders` are dicts with role, pid, name, references and pins of who holds it."""
+    "pending". On a Ray cluster it is "", and `in_shared_memory` None: nobody tells. `holders` are
+    dicts with role, pid, name, references and pins of who holds it."""
 
     object_id: str
     object_size: int
     task_status: str
-    in_shared_memory: bool
+    in_shared_memory: bool | None
     reference_count: int
     pins: int
     where: str

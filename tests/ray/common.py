@@ -2,7 +2,8 @@
 
 Each test module here takes tests of tests/contract and tests/util over by `taken_over`, and the
 fixtures below: every test gets `ray`, which is raykernel on the local engine and then raykernel on
-a Ray cluster of two nodes. What a single machine alone can promise is left out by name, with why.
+a Ray cluster of two nodes; those that take raykernel for granted are marked to use it. What
+a single machine alone can promise is left out by name, with why.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 import raykernel
 
 Util = Callable[[str], ModuleType]
-_OURS = ("engine", "ray")
+_OURS = ("engine", "ray", "_session")
 
 
 @pytest.fixture(scope="module", params=["local engine", "Ray cluster"])

@@ -30,6 +30,7 @@ class Carrier:
         self._ray = client.ray
         self._options = Options(client.ray)
         self._cache = Cache()
+        self._groups: dict[bytes, set[str]] = {}  # the concurrency groups of actors made here
 
     # -- submissions -----------------------------------------------------------------------------
 
@@ -89,6 +90,12 @@ class Carrier:
         entry = self._client.actor(spec.actor)
         if entry is None:
             raise ActorDiedError("nothing is known of this actor here", spec.actor.hex())
+        known = self._groups.get(spec.actor)
+        group = spec.extra.concurrency_group if spec.extra is not None else ""
+        if group and known is not None and group not in known:  # Ray's worker would die of it
+            raise ValueError(
+                f"{spec.name}: there is no concurrency group {group!r}; there are {sorted(known)}"
+            )
         method = entry.ref.stream if spec.returns == m.STREAMING else entry.ref.call
         return self._cache.keep(key, method.options(**self._options.call(spec)))
 
@@ -114,12 +121,14 @@ class Carrier:
                     f"ray.get_actor('{actor.name}', namespace='{actor.namespace}')"
                 ) from None
             raise
+        self._groups[spec.actor] = set(actor.concurrency_groups)
         client.refs.new(handle_id(spec.actor), Entry(handle, 1, spec.name, spec.actor, "actor"))
         if actor.name:
             ray_names.enter(self._ray, handle, spec.actor, actor)
 
     def forget_actor(self, actor: bytes) -> None:
         self._cache.forget(actor)
+        self._groups.pop(actor, None)
 
     # -- other messages --------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ def listed(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
     """This process's own; sizes and places are Ray's alone to know."""
     return [
         {
-            "object_id": object_id.hex(), "size": size, "ready": ready, "shared": False,
+            "object_id": object_id.hex(), "size": size, "ready": ready, "shared": None,
             "references": count, "pins": -1, "where": "",
         }
         for object_id, size, ready, count in _values(engine)

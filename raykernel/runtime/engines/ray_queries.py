@@ -124,6 +124,7 @@ def _actors(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
         for task in table.live.values():
             if task.kind == CALL:
                 calls[task.actor] = calls.get(task.actor, 0) + 1
+        spaces = {t.id: table.namespaces.get(t.id, "") for t in made}
         nodes = {w["pid"]: node for (node, _), w in table.workers.items()}
         dead = dict(engine.dead_actors)
     out = []
@@ -143,7 +144,7 @@ def _actors(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
                 "actor_id": info.actor,
                 "class_name": info.name,
                 "name": str(one.get("Name") or ""),
-                "namespace": str(one.get("RayNamespace") or ""),
+                "namespace": spaces.get(info.id, ""),
                 "state": state,
                 "pid": int(one.get("Pid") or pid),
                 "restarts": int(one.get("NumRestarts") or 0),

@@ -59,6 +59,7 @@ class Table:
         self.own: dict[str, Any] = {}
         self.attempts: dict[str, int] = {}
         self.specs: dict[str, tuple[str, int]] = {}  # of own live tasks: resources, retries
+        self.namespaces: dict[str, str] = {}  # of own creations of actors, which Ray doesn't tell
         self.changed: dict[str, TaskInfo] = {}
         self.lines: deque[LogLine] = deque(maxlen=LINES)
         self.workers: dict[tuple[str, str], dict[str, Any]] = {}  # by node and process
@@ -94,6 +95,7 @@ class Table:
         info.submitted = info.ready = submitted
         _fill(info, worker, row)
         info.ended = row.ended
+        self._note_namespace(spec, info.id)
         self.changed[info.id] = info
         self._keep(info)
 
@@ -103,7 +105,12 @@ class Table:
         if made is not None:
             self.own[info.id] = made
         self.specs[info.id] = (spec.resources, spec.retries)
+        self._note_namespace(spec, info.id)
         self._add(info)
+
+    def _note_namespace(self, spec: m.TaskSpec, task: str) -> None:
+        if spec.extra is not None and spec.extra.actor is not None:
+            self.namespaces[task] = spec.extra.actor.namespace
 
     def _add(self, info: TaskInfo) -> None:
         missing = [d for d in info.deps if d in self.live]
@@ -222,7 +229,9 @@ class Table:
     def _keep(self, info: TaskInfo) -> None:
         self.ended[info.id] = info
         if len(self.ended) > KEPT:
-            del self.ended[next(iter(self.ended))]
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            self.namespaces.pop(oldest, None)
 
     def _end_unbegun(self, parent: str, now: float) -> None:
         """A task was cancelled with all it had submitted: what had not begun never will."""

@@ -97,7 +97,9 @@ def test_actors_are_listed_alive_and_dead() -> None:
         "here",
         pid,
     )
-    assert any(w.pid == pid and w.actor_id == row.actor_id for w in state.list_workers())
+    wait_until(
+        lambda: any(w.pid == pid and w.actor_id == row.actor_id for w in state.list_workers())
+    )
     ray.kill(keeper)
     alive = [("state", "=", "ALIVE"), ("actor_id", "=", row.actor_id)]
     wait_until(lambda: not state.list_actors(filters=alive))
