@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from raykernel.runtime.remains import Remains
+from raykernel.runtime.remains import Remains, Shelf
 from raykernel.runtime.traces import Frame, Trace
 
 _FIRST_LINES = 100_000  # of a file of which only some lines are known
@@ -38,13 +38,13 @@ _lent: dict[str, list[str]] = {}
 
 
 class Remote(dict[str, Any]):
-    """A remote frame's variables. The first look at them opens the failure's file; each value is
-    read when it is asked for, once. If they are not there, one line says why."""
+    """A remote frame's variables. The first look at them asks for the failure's header; each value
+    is read when it is asked for, once. If they are not there, one line says why."""
 
-    def __init__(self, folder: str, trace: Trace, frame: int, hidden: bool = False) -> None:
+    def __init__(self, shelf: Shelf, trace: Trace, frame: int, hidden: bool = False) -> None:
         super().__init__()
         self._hidden = hidden
-        self._folder = folder
+        self._shelf = shelf
         self._trace = trace
         self._frame = frame
         self._remains: Remains | None = None
@@ -54,7 +54,7 @@ class Remote(dict[str, Any]):
         if self._names is None:
             self._names = []
             try:
-                self._remains = Remains(self._folder, self._trace.task)
+                self._remains = Remains(self._shelf, self._trace.task, self._trace.kept)
                 self._names = list(self._remains.header.frames[self._frame])
             except (LookupError, OSError) as error:
                 print(f"The variables of {self._trace.name} are not there: {error.args[0]}.")
@@ -105,7 +105,7 @@ class Remote(dict[str, Any]):
 Place = tuple[FrameType, int, int]  # a frame, the instruction and the line it is at
 
 
-def rebuild(folder: str, trace: Trace, raised: int, names: dict[str, Any]) -> list[Place]:
+def rebuild(shelf: Shelf, trace: Trace, raised: int, names: dict[str, Any]) -> list[Place]:
     """The frames of the error number `raised` of a trace's chain. `names` are the notebook's."""
     before = sum(len(one.frames) for one in trace.chain[:raised])
     found = trace.chain[raised].frames
@@ -116,7 +116,7 @@ def rebuild(folder: str, trace: Trace, raised: int, names: dict[str, Any]) -> li
         last = n == len(found) - 1
         middle = again > 0 and not last and _same_place(frame, found[n + 1])
         hidden = middle or (not last and _of_library(frame.file))
-        made.append(_place(frame, Remote(folder, trace, before + n, hidden), names))
+        made.append(_place(frame, Remote(shelf, trace, before + n, hidden), names))
     return made
 
 

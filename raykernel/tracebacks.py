@@ -28,7 +28,7 @@ from raykernel import error_words, exceptions, frames
 from raykernel.cells import CellTracker
 from raykernel.frames import Place, Remote
 from raykernel.runtime import context, traces
-from raykernel.runtime.remains import Remains
+from raykernel.runtime.remains import Remains, Shelf
 from raykernel.runtime.traces import Raised, Trace
 
 _BETWEEN = {
@@ -73,15 +73,15 @@ class Tracebacks:
         _name_its_end(trace, error)
         sections: list[tuple[Trace | None, list[Place]]] = [(None, here)]
         lines: list[str] = []
-        folder = _folder()
+        shelf = _shelf()
         for one in traces.each(trace):
             for n in range(len(one.chain) - 1):
-                lines += self._earlier(folder, one, n)
-        sections += self._sections(folder, trace)
+                lines += self._earlier(shelf, one, n)
+        sections += self._sections(shelf, trace)
         tb = frames.link(place for _, places in sections for place in places)
         last = innermost(trace)
         lines += self._with_titles(proxy(last.chain[-1], tb), sections)
-        lines += self._afterwards(error, folder, last)
+        lines += self._afterwards(error, shelf, last)
         error.__traceback__ = tb
         self.leave_for_debugger(error, tb)
         return lines
@@ -101,23 +101,23 @@ class Tracebacks:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _sections(self, folder: str, trace: Trace) -> list[tuple[Trace | None, list[Place]]]:
+    def _sections(self, shelf: Shelf, trace: Trace) -> list[tuple[Trace | None, list[Place]]]:
         """The frames of the last error of a trace, and of what it came out of, task by task."""
         last = len(trace.chain) - 1
-        own = frames.rebuild(folder, trace, last, self._shell.user_ns)
+        own = frames.rebuild(shelf, trace, last, self._shell.user_ns)
         found: list[tuple[Trace | None, list[Place]]] = [(trace, own)]
         if trace.inner is not None and trace.at == last:
-            found += self._sections(folder, trace.inner)
+            found += self._sections(shelf, trace.inner)
         return found
 
-    def _earlier(self, folder: str, trace: Trace, number: int) -> list[str]:
+    def _earlier(self, shelf: Shelf, trace: Trace, number: int) -> list[str]:
         """An error that the one which counts came of."""
         raised = trace.chain[number]
         found: list[tuple[Trace | None, list[Place]]] = [
-            (trace, frames.rebuild(folder, trace, number, self._shell.user_ns))
+            (trace, frames.rebuild(shelf, trace, number, self._shell.user_ns))
         ]
         if trace.inner is not None and trace.at == number:
-            found += self._sections(folder, trace.inner)
+            found += self._sections(shelf, trace.inner)
         tb = frames.link(place for _, places in found for place in places)
         lines = self._with_titles(proxy(raised, tb), found)
         return [*lines, f"\n{_BETWEEN.get(raised.link, _BETWEEN['context'])}\n"]
@@ -142,7 +142,7 @@ class Tracebacks:
             lines.insert(at, title)
         return lines
 
-    def _afterwards(self, error: BaseException, folder: str, trace: Trace) -> list[str]:
+    def _afterwards(self, error: BaseException, shelf: Shelf, trace: Trace) -> list[str]:
         lines = []
         via = getattr(error, "via", ())
         if via:
@@ -151,8 +151,10 @@ class Tracebacks:
         others = getattr(error, "_others", "")
         if others:
             lines.append(others)
+        if not trace.kept:
+            return lines
         try:
-            Remains(folder, trace.task)
+            Remains(shelf, trace.task, awaited=True)
         except (LookupError, OSError):
             return lines
         return [*lines, "%debug opens the frame where it failed, with its variables."]
@@ -225,5 +227,5 @@ def _foreign(place: Place) -> bool:
     return rebuilt or foreign_file(file)
 
 
-def _folder() -> str:
-    return str(context.engine.folder) if hasattr(context.engine, "folder") else ""
+def _shelf() -> Shelf:
+    return getattr(context.engine, "remains", None) or Shelf()

@@ -35,17 +35,16 @@ def _debug(notebook: Notebook, args: Any) -> None:
     if engine is None:
         print(NO_SESSION)
         return
-    folder = str(getattr(engine, "folder", ""))
     shown = Tracebacks(notebook.shell, notebook.cells)
     if not args.task:
-        _list(notebook, remains.find(folder, ""))
+        _list(notebook, remains.find(engine.remains, ""))
         return
-    found = remains.find(folder, args.task)
+    found = remains.find(engine.remains, args.task)
     if not found:
         raise UsageError(f"%ray debug: {_why_not(engine, args.task)}")
     trace = found[0].trace
     last = len(trace.chain) - 1
-    places = frames.rebuild(folder, trace, last, notebook.shell.user_ns)
+    places = frames.rebuild(engine.remains, trace, last, notebook.shell.user_ns)
     tb = frames.link(places)
     raised = trace.chain[last]
     print(f"{shown.title(trace)} {raised.kind}: {raised.text}")
@@ -83,8 +82,9 @@ def _why_not(engine: Any, wanted: str) -> str:
 
 def _values(notebook: Notebook) -> list[str]:
     engine = notebook.api.engine()
-    folder = str(getattr(engine, "folder", ""))
-    return sorted({header.trace.name for header in remains.find(folder, "")}) if folder else []
+    if engine is None:
+        return []
+    return sorted({header.trace.name for header in remains.find(engine.remains, "", settled=False)})
 
 
 COMMANDS = (Command(_parser(), _debug, _values),)

@@ -65,7 +65,7 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
         actor=spec.actor,
         actor_repr=_actor_repr(spec, error),
         cell=spec.cell,
-        trace=traces.make(running, error),
+        trace=traces.make(running, error, keeper is not None),
     )
 
 

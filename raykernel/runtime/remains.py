@@ -1,48 +1,66 @@
-"""The local variables of failed tasks, kept for a debugger: in files of the session's folder.
+"""The local variables of failed tasks, kept for a debugger: on a shelf that outlives the worker.
 
-    failing worker ── keep ──▶ <session>/failed/<task> ── Remains ──▶ %debug, %ray debug
+    failing worker ── Keeper ──▶ shelf ──▶ Remains ──▶ %debug, %ray debug
 
-A file outlives its worker, and nobody who doesn't debug pays for sending or reading it. It holds,
-for each of the failure's frames, each variable by itself: pickled, so that one which can't be does
-not take the others along, and read only when asked for. What can't be pickled, holds references to
-objects of the session (which it would keep alive), or would be too much is there as its repr.
+A shelf is files of the session's folder (remains_files.py), or on a Ray cluster the memory of an
+actor (engines/ray_remains.py). It holds, for each of the failure's frames, each variable by itself:
+pickled, so that one which can't be does not take the others along, and read only when asked for.
+What can't be pickled, holds references to objects of the session (which it would keep alive), or
+would be too much is there as its repr.
 
-One failure keeps up to `CAP` bytes, and so do all of a session together; the oldest go first. A
-worker writes more than `BIG` at most every `REST` seconds, so that failing stays cheap.
-
-    length of header: u64 | header (msgpack) | the values one after the other
+One failure keeps up to `CAP` bytes, and so do all of a session together, `COUNT` of them at most;
+the oldest go first. A worker keeps more than `BIG` at most every `REST` seconds, so that failing
+stays cheap.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import struct
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import msgspec
 
 from . import traces
-from .connection import ConnectionLost, RequestFailed
 from .context import Running
 from .serialize import Serialized, deserialize, serialize
 from .shortrepr import short_repr
 
 CAP = 64 << 20
+COUNT = 2000
 BIG = 1 << 20
 REST = 2.0
-FILES = 2000
-_LOOK = 64  # failures of this process between two looks at what all have kept
 _SLOW = 0.5  # seconds after which the rest of a failure's variables is kept as text
-_HEAD = struct.Struct("<Q")
+
+#: Why variables are not there that no other reason is known for.
+GONE = "they were not kept, or have made room for those of later failures"
 
 
-#: Session folders that stand for one on another machine, and what brings a failed task's file (with
-#: "" all of them) from there. It may block, and raises OSError or ConnectionLost.
-far: dict[str, Callable[[str], None]] = {}
+class Shelf:
+    """Where a driver finds what its session's workers kept; this one is of no session.
+
+    `task` is a task's id in hex. All methods may block.
+    """
+
+    def header(self, task: str, awaited: bool = False) -> bytes:
+        """A failure's encoded `Header`; `awaited` if it was kept for sure and may be on its way.
+        Raises LookupError, with the reason, if it isn't there."""
+        raise LookupError("there is no session")
+
+    def part(self, task: str, offset: int, size: int) -> bytes:
+        """Bytes of a failure's values. Raises LookupError."""
+        raise LookupError("there is no session")
+
+    def headers(self, settled: bool) -> Iterable[bytes]:
+        """All that are there; with `settled` also those that are on their way."""
+        return ()
+
+
+class Store(Protocol):
+    """A shelf's end in a worker."""
+
+    def add(self, task: str, header: bytes, values: list[Serialized]) -> None: ...
 
 
 class Variable(msgspec.Struct, array_like=True):
@@ -64,9 +82,8 @@ class Header(msgspec.Struct, array_like=True):
 class Keeper:
     """What a worker keeps of its failures."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = os.path.join(folder, "failed")
-        self._kept = 0
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._rested = 0.0
 
     def keep(self, running: Running, error: BaseException, trace: bytes) -> None:
@@ -74,9 +91,9 @@ class Keeper:
         with contextlib.suppress(Exception):
             decoded = traces.decode(trace)
             assert decoded is not None
-            self._write(running.spec.id.hex(), error, decoded)
+            self._put(running.spec.id.hex(), error, decoded)
 
-    def _write(self, task: str, error: BaseException, trace: traces.Trace) -> None:
+    def _put(self, task: str, error: BaseException, trace: traces.Trace) -> None:
         now = time.monotonic()
         budget = CAP if now >= self._rested else BIG
         slow = now + _SLOW
@@ -93,32 +110,9 @@ class Keeper:
                     header.frames[n][name] = Variable(at, made.size)
                     values.append(made)
                     at += made.size
-        head = msgspec.msgpack.encode(header)
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        new = os.path.join(self._folder, f".{task}")
-        with open(new, "wb") as file:
-            file.write(_HEAD.pack(len(head)))
-            file.write(head)
-            for made in values:
-                for chunk in made.chunks():
-                    file.write(chunk)
-        os.replace(new, os.path.join(self._folder, task))
-        self._kept += 1
+        self._store.add(task, msgspec.msgpack.encode(header), values)
         if at > BIG:
             self._rested = time.monotonic() + REST
-        if at > BIG or self._kept % _LOOK == 1:
-            self._prune()
-
-    def _prune(self) -> None:
-        with os.scandir(self._folder) as found:
-            files = [(one.stat().st_mtime, one.stat().st_size, one.path) for one in found]
-        files.sort(reverse=True)
-        total = 0
-        for n, (_, size, path) in enumerate(files):
-            total += size
-            if n and (total > CAP or n >= FILES):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
 
 
 def _pickled(value: Any) -> Serialized | None:
@@ -132,21 +126,10 @@ def _pickled(value: Any) -> Serialized | None:
 class Remains:
     """One failure's variables, read when asked for. Raises LookupError if they are not there."""
 
-    def __init__(self, folder: str, task: str) -> None:
-        self._path = Path(folder, "failed", task)
-        if not Path(folder).is_dir():
-            raise LookupError("its session is over")
-        if folder in far and not self._path.exists():
-            _bring(folder, task)
-        try:
-            with self._path.open("rb") as file:
-                (size,) = _HEAD.unpack(file.read(_HEAD.size))
-                self.header = msgspec.msgpack.decode(file.read(size), type=Header)
-        except FileNotFoundError:
-            raise LookupError(
-                "they were not kept, or have made room for those of later failures"
-            ) from None
-        self._start = _HEAD.size + size
+    def __init__(self, shelf: Shelf, task: str, awaited: bool = False) -> None:
+        self._shelf = shelf
+        self._task = task
+        self.header = msgspec.msgpack.decode(shelf.header(task, awaited), type=Header)
 
     def value(self, frame: int, name: str) -> Any:
         """A variable's value; for want of it something with its repr. Raises KeyError."""
@@ -154,18 +137,13 @@ class Remains:
         if not variable.size:
             return Unkept(variable.repr)
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._start + variable.offset)
-                return deserialize(file.read(variable.size))
+            data = self._shelf.part(self._task, variable.offset, variable.size)
+        except LookupError as error:
+            return Unkept(f"<not there: {error}>")
+        try:
+            return deserialize(data)
         except Exception as error:
             return Unkept(f"<not readable here: {type(error).__name__}: {error}>")
-
-
-def _bring(folder: str, task: str) -> None:
-    try:
-        far[folder](task)
-    except (OSError, ConnectionLost, RequestFailed) as error:
-        raise LookupError(f"they could not be brought here: {error}") from None
 
 
 class Unkept:
@@ -178,18 +156,14 @@ class Unkept:
         return self._text
 
 
-def find(folder: str, wanted: str) -> list[Header]:
+def find(shelf: Shelf, wanted: str, settled: bool = True) -> list[Header]:
     """The kept failures of a task's id (its beginning or end) or name, newest first."""
     found = []
-    if folder in far:
-        with contextlib.suppress(LookupError):
-            _bring(folder, "")
-    with contextlib.suppress(FileNotFoundError):
-        for path in Path(folder, "failed").iterdir():
-            with contextlib.suppress(LookupError, OSError, struct.error, msgspec.DecodeError):
-                header = Remains(folder, path.name).header
-                trace = header.trace
-                names = (trace.name, trace.name.rpartition(".")[2])
-                if trace.task.startswith(wanted) or trace.task.endswith(wanted) or wanted in names:
-                    found.append(header)
+    for data in shelf.headers(settled):
+        with contextlib.suppress(msgspec.DecodeError):
+            header = msgspec.msgpack.decode(data, type=Header)
+            trace = header.trace
+            names = (trace.name, trace.name.rpartition(".")[2])
+            if trace.task.startswith(wanted) or trace.task.endswith(wanted) or wanted in names:
+                found.append(header)
     return sorted(found, key=lambda header: header.time, reverse=True)

@@ -61,7 +61,7 @@ class Raised(msgspec.Struct, array_like=True):
 
 class Trace(msgspec.Struct, array_like=True):
     """How a task failed. `chain` is oldest first; the error number `at` of it came out of a `get`,
-    from the task whose trace `inner` is."""
+    from the task whose trace `inner` is. `kept`: its variables are kept, as far as that can be."""
 
     task: str
     name: str
@@ -71,9 +71,10 @@ class Trace(msgspec.Struct, array_like=True):
     chain: list[Raised]
     inner: Trace | None = None
     at: int = -1
+    kept: bool = False
 
 
-def make(running: Running, error: BaseException) -> bytes:
+def make(running: Running, error: BaseException, kept: bool = False) -> bytes:
     """The encoded trace of a failure."""
     spec = running.spec
     raised = chain(error)
@@ -83,7 +84,7 @@ def make(running: Running, error: BaseException) -> bytes:
             inner, at = decode(one._trace), n  # type: ignore[attr-defined]  # is_remote saw it
     trace = Trace(
         spec.id.hex(), spec.name, spec.cell, os.getpid(), arguments(running),
-        [_raised(one, link) for one, link in raised], inner, at,
+        [_raised(one, link) for one, link in raised], inner, at, kept,
     )  # fmt: skip
     return msgspec.msgpack.encode(trace)
 

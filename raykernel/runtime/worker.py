@@ -24,7 +24,17 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from . import context, environments, execute, failures, guard, inherit, logfiles, remains
+from . import (
+    context,
+    environments,
+    execute,
+    failures,
+    guard,
+    inherit,
+    logfiles,
+    remains,
+    remains_files,
+)
 from . import messages as m
 from .concurrency import make_concurrent
 from .connection import ConnectionLost
@@ -55,7 +65,7 @@ class Worker(Listener):
         self.outbox = Outbox(self.client.post, settings.folder, limit=settings.options.log_lines)
         failures.actor_instance = lambda: self.instance
         if settings.options.keep_locals:
-            failures.keeper = remains.Keeper(settings.folder)
+            failures.keeper = remains.Keeper(remains_files.Files(settings.folder))
         execute.leave = self.leave
         execute.actor_leaves = self.exit_actor
         self._listen()

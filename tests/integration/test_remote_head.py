@@ -84,7 +84,7 @@ def test_the_api_over_a_slow_line(head: Path, monkeypatch: pytest.MonkeyPatch) -
             time.sleep(0.05)
         assert [line.text for line in lines] == ["about to fail"]
         with pytest.raises(LookupError, match="not kept"):  # for a notebook's debugger they are
-            remains.Remains(engine.folder, "00")
+            remains.Remains(engine.remains, "00")
 
 
 def test_what_is_no_longer_used_leaves_the_mirror(

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from raykernel import frames
-from raykernel.runtime import remains, traces
+from raykernel.runtime import remains, remains_files, traces
 from raykernel.runtime.context import Running
 from raykernel.runtime.messages import TaskSpec
 from raykernel.runtime.remains import Keeper, Remains
+from raykernel.runtime.remains_files import Files
 from raykernel.runtime.shortrepr import short_repr
 
 CODE = """
@@ -66,11 +67,11 @@ def test_rebuilt_frames_look_like_those_that_failed_and_fetch_their_variables(
     failure: tuple[Running, BaseException], tmp_path: Path
 ) -> None:
     data = traces.make(*failure)
-    Keeper(str(tmp_path)).keep(*failure, data)
+    Keeper(Files(str(tmp_path))).keep(*failure, data)
     del linecache.cache["/gone/cell.py"]  # another kernel: the trace's own lines have to do
     trace = traces.decode(data)
     assert trace is not None
-    rebuilt = frames.rebuild(str(tmp_path), trace, 0, {"helper": len})
+    rebuilt = frames.rebuild(Files(str(tmp_path)), trace, 0, {"helper": len})
     text = "".join(traceback.format_tb(frames.link(rebuilt)))
     assert 'File "/gone/cell.py", line 8, in outer\n    return inner([x], 0)' in text
     assert 'File "/gone/cell.py", line 4, in inner\n    return total / n' in text
@@ -88,7 +89,7 @@ def test_what_is_not_there_is_said_once(
     trace = traces.decode(traces.make(*failure))
     assert trace is not None
     for folder, why in ((tmp_path, "were not kept"), (tmp_path / "gone", "its session is over")):
-        ((frame, *_), _) = frames.rebuild(str(folder), trace, 0, {})
+        ((frame, *_), _) = frames.rebuild(Files(str(folder)), trace, 0, {})
         assert frame.f_locals.get("x") is None
         assert list(frame.f_locals) == []
         (line,) = capsys.readouterr().out.splitlines()
@@ -99,17 +100,18 @@ def test_what_is_not_there_is_said_once(
 def test_files_are_bounded_and_the_oldest_go(
     failure: tuple[Running, BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remains, "FILES", 3)
-    monkeypatch.setattr(remains, "_LOOK", 1)
+    monkeypatch.setattr(remains_files, "COUNT", 3)
+    monkeypatch.setattr(remains_files, "_LOOK", 1)
     running, error = failure
-    keeper = Keeper(str(tmp_path))
+    files = Files(str(tmp_path))
+    keeper = Keeper(files)
     data = traces.make(running, error)
     for n in range(5):
         running.spec = TaskSpec(bytes([n]) * 24, b"f", "outer")
         keeper.keep(running, error, data)
-        keeper._prune()
+        files._prune()
     assert len(list((tmp_path / "failed").iterdir())) == 3
-    assert Remains(str(tmp_path), (bytes([4]) * 24).hex()).value(1, "total") == 7
+    assert Remains(Files(str(tmp_path)), (bytes([4]) * 24).hex()).value(1, "total") == 7
 
 
 def test_values_over_the_cap_are_there_as_text(
@@ -122,10 +124,10 @@ def test_values_over_the_cap_are_there_as_text(
         text, number = "x" * 100, 5
         raise ValueError(number, text)
 
-    keeper = Keeper(str(tmp_path))
+    keeper = Keeper(Files(str(tmp_path)))
     error = fails(large)
     keeper.keep(running, error, traces.make(running, error))
-    kept = Remains(str(tmp_path), running.spec.id.hex())
+    kept = Remains(Files(str(tmp_path)), running.spec.id.hex())
     last = len(kept.header.frames) - 1
     assert kept.value(last, "number") == 5
     assert repr(kept.value(last, "text")).startswith("'xxx")
@@ -134,12 +136,12 @@ def test_values_over_the_cap_are_there_as_text(
 def test_a_failure_is_found_by_its_name_and_id(
     failure: tuple[Running, BaseException], tmp_path: Path
 ) -> None:
-    Keeper(str(tmp_path)).keep(*failure, traces.make(*failure))
+    Keeper(Files(str(tmp_path))).keep(*failure, traces.make(*failure))
     task = (b"t" * 24).hex()
     for wanted in ("outer", task, task[:6], task[-6:]):
-        assert [h.trace.name for h in remains.find(str(tmp_path), wanted)] == ["outer"]
-    assert remains.find(str(tmp_path), "inner") == []
-    assert remains.find(str(tmp_path / "nowhere"), "outer") == []
+        assert [h.trace.name for h in remains.find(Files(str(tmp_path)), wanted)] == ["outer"]
+    assert remains.find(Files(str(tmp_path)), "inner") == []
+    assert remains.find(Files(str(tmp_path / "nowhere")), "outer") == []
 
 
 class Unspeakable:

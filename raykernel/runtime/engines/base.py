@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from raykernel.runtime.connection import Connection
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine
+from raykernel.runtime.remains import Shelf
 
 EventSink = Callable[[EventBatch], None]
 LogSink = Callable[[LogLine], None]
@@ -28,6 +29,7 @@ class Engine(Protocol):
     session: str  # the session's name
     owner: bool  # whether the session is this driver's to end
     folder: str  # the session's, "" if it has none on this machine
+    remains: Shelf  # the variables of failed tasks
     came_back: bool  # whether this driver found it again, after the driver before it had ended
     lasting: bool  # whether it outlives this driver
     ended: bool  # whether `shutdown` ended it, and not only the connection

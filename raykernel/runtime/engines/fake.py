@@ -10,6 +10,7 @@ import msgspec
 
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import CANCELLED, LIVE, BarInfo, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.remains import Shelf
 
 
 class FakeEngine:
@@ -22,6 +23,7 @@ class FakeEngine:
     name = "fake"
     came_back = False
     folder = ""
+    remains: Shelf = Shelf()
 
     def __init__(self, session: str = "fake") -> None:
         self.session = session

@@ -26,6 +26,8 @@ from raykernel.runtime.client import Client
 from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.remains import Shelf
+from raykernel.runtime.remains_files import Files
 from raykernel.runtime.session import SessionInfo
 
 STOP_TIMEOUT = 5.0
@@ -53,6 +55,7 @@ class LocalEngine:
         self.ended = False
         self.session = client.welcome.session
         self.folder = client.welcome.folder
+        self.remains: Shelf = Files(self.folder)
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.namespace = client.welcome.namespace

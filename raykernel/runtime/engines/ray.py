@@ -25,10 +25,12 @@ from raykernel.runtime.engines import ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.engines.ray_client import RayClient
 from raykernel.runtime.engines.ray_notes import NAMESPACE, Notebook
+from raykernel.runtime.engines.ray_remains import Parcels
 from raykernel.runtime.engines.ray_strikes import Calls
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.engines.ray_watch import Watcher
 from raykernel.runtime.events import CALL, BarInfo
+from raykernel.runtime.remains import Shelf
 
 
 def module() -> Any:
@@ -68,6 +70,7 @@ class RayEngine:
         self.owner = driver
         self.ended = False
         self.folder = client.welcome.folder
+        self.remains: Shelf = Shelf()
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.addresses = _addresses(ray, address)
@@ -78,6 +81,7 @@ class RayEngine:
         self.feed: Any = None
         self.watcher: Watcher | None = None
         self.calls: Calls | None = None  # where an actor lives
+        self.parcels: Parcels | None = None  # where failed tasks' variables are kept
         self._ray = ray
         self._hook: Callable[[str], None] | None = None
         self._warned: list[Callable[[str], None]] = []
@@ -258,7 +262,7 @@ def _feed(ray: Any, session: str) -> Any:
 def in_worker() -> RayEngine:
     """The engine of a worker process on the cluster."""
     ray = module()
-    session, namespace, context.job_variables = json.loads(os.environ["RAYKERNEL_ON_RAY"])
+    session, namespace, context.job_variables, keeps = json.loads(os.environ["RAYKERNEL_ON_RAY"])
     greeting = welcome(ray, session, namespace)
     feed: list[Any] = []
 
@@ -280,4 +284,6 @@ def in_worker() -> RayEngine:
             told._on_completed(lambda found: then(found) if isinstance(found, list) else None)
 
     engine.calls = Calls(ask)
+    if keeps:
+        engine.parcels = Parcels(lambda: _feed(ray, session))
     return engine

@@ -157,4 +157,4 @@ def farewell(host: dict[str, Any]) -> None:
     here().instance = None
     del instance
     gc.collect()  # it may refer to itself
-    here().notes.send()
+    here().last_words()

@@ -260,12 +260,13 @@ def travelling() -> list[str]:
     return found
 
 
-def environment(asked: Any, session: str, namespace: str) -> dict[str, Any]:
-    """The job's runtime environment: the user's, and raykernel itself."""
+def environment(asked: Any, session: str, namespace: str, keeps: bool) -> dict[str, Any]:
+    """The job's runtime environment: the user's, and raykernel itself. `keeps`: the variables of
+    failed tasks are."""
     made = dict(asked or {})
     made["py_modules"] = [*made.get("py_modules", ()), *travelling()]
     variables = made.get("env_vars") or {}
-    told = json.dumps([session, namespace, variables])
+    told = json.dumps([session, namespace, variables, keeps])
     made["env_vars"] = {**variables, "RAYKERNEL_ON_RAY": told}
     made.setdefault("excludes", ["**/__pycache__"])
     return made

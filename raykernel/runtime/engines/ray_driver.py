@@ -16,11 +16,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from raykernel.runtime import messages as m
+from raykernel.runtime import settings
 from raykernel.runtime.engines import ray_connect
 from raykernel.runtime.engines.ray import RayEngine, module, welcome
 from raykernel.runtime.engines.ray_client import RayClient
 from raykernel.runtime.engines.ray_feed import Feed
 from raykernel.runtime.engines.ray_notes import NAMESPACE
+from raykernel.runtime.engines.ray_remains import RayShelf
 from raykernel.runtime.engines.ray_watch import Watcher
 from raykernel.runtime.events import BarInfo
 
@@ -85,24 +87,25 @@ def connect(
         ray_connect.check_versions(address, told, ray.__version__)
     session = f"ray-{os.urandom(3).hex()}"
     namespace = namespace or os.urandom(8).hex()
+    keeps = settings.options().keep_locals
     try:
         ray.init(
             address, namespace=namespace, log_to_driver=False, logging_level="error",
-            runtime_env=ray_connect.environment(runtime_env, session, namespace),
+            runtime_env=ray_connect.environment(runtime_env, session, namespace, keeps),
         )  # fmt: skip
     except Exception as error:
         with contextlib.suppress(Exception):
             ray.shutdown()
         raise ray_connect.refused(address, error) from None
     try:
-        return _attach(ray, address, session, namespace)
+        return _attach(ray, address, session, namespace, keeps)
     except BaseException:
         with contextlib.suppress(Exception):
             ray.shutdown()
         raise
 
 
-def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
+def _attach(ray: Any, address: str, session: str, namespace: str, keeps: bool) -> RayEngine:
     seen = _Seen()
     engine = RayEngine(
         ray, RayClient(ray, welcome(ray, session, namespace), seen), session, namespace, address,
@@ -125,6 +128,7 @@ def _attach(ray: Any, address: str, session: str, namespace: str) -> RayEngine:
     for text in ray_connect.check_worker(address, there):
         engine.warn(text)
     engine.feed = feed
+    engine.remains = RayShelf(engine, ray, keeps)
     engine.watcher = Watcher(engine, ray, feed)
     engine.watcher.start()
     atexit.register(engine.leave)  # before Ray's own end, which is registered already

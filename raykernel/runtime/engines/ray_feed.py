@@ -1,4 +1,5 @@
-"""The session's feed: an actor on the cluster that hands workers' notes to the driver.
+"""The session's feed: an actor on the cluster that hands workers' notes to the driver, and keeps
+what they leave of their failures (ray_remains.py).
 
 It knows nothing of what it passes on, and keeps no more than a bound: a driver that is away for
 longer loses the oldest. It lives as long as its driver's job. Methods are coroutines, so that a
@@ -8,9 +9,11 @@ driver may wait for news while workers bring them.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 from raykernel.runtime.engines import ray_connect
+from raykernel.runtime.engines.ray_remains import Kept
 
 _BATCHES = 10_000
 _OBITUARIES = 1000
@@ -26,6 +29,8 @@ class Feed:
         self._news = asyncio.Event()
         self._obituaries: dict[bytes, bytes] = {}
         self._struck: deque[bytes] = deque(maxlen=_STRUCK)
+        self._kept = Kept()
+        self._came = asyncio.Event()
 
     async def note(self, batch: bytes) -> None:
         if len(self._batches) == _BATCHES:
@@ -66,3 +71,33 @@ class Feed:
 
     async def obituary(self, actor: bytes) -> bytes:
         return self._obituaries.get(actor, b"")
+
+    # -- what failed tasks left: see `Kept` --------------------------------------------------------
+
+    async def keep(self, task: str, header: bytes, values: bytes) -> None:
+        self._kept.add(task, header, values)
+        came, self._came = self._came, asyncio.Event()
+        came.set()
+
+    async def header_of(self, task: str, patience: float) -> bytes:
+        """As soon as it is here, or b"" after `patience` seconds."""
+        await self._await([task], patience)
+        return self._kept.header(task)
+
+    async def part_of(self, task: str, offset: int, size: int) -> bytes:
+        return self._kept.part(task, offset, size)
+
+    async def headers(
+        self, known: list[str], awaited: list[str], patience: float
+    ) -> tuple[list[str], dict[str, bytes]]:
+        await self._await(awaited, patience)
+        return self._kept.headers(set(known))
+
+    async def _await(self, tasks: list[str], patience: float) -> None:
+        """Until these have come, for so many seconds at most."""
+        end = time.monotonic() + patience
+        while not all(map(self._kept.came, tasks)):
+            try:
+                await asyncio.wait_for(self._came.wait(), end - time.monotonic())
+            except asyncio.TimeoutError:
+                return

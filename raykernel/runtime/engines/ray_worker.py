@@ -31,6 +31,7 @@ from raykernel.runtime.engines.ray_values import Failure, Fault, RayValue, Retry
 from raykernel.runtime.events import CANCELLED, FAILED, FINISHED
 from raykernel.runtime.execute import Functions
 from raykernel.runtime.ids import return_id
+from raykernel.runtime.remains import Keeper
 from raykernel.runtime.serialize import serialize
 from raykernel.runtime.wire import encode_one
 
@@ -58,6 +59,8 @@ class Here:
         context.thread_origin = inherit.task
         inherit.install()
         failures.actor_instance = lambda: self.instance
+        if self.engine.parcels is not None:
+            failures.keeper = Keeper(self.engine.parcels)
         execute.leave = self.leave
         execute.actor_leaves = self.actor_leaves
         context.asked_to_end = self.asked_to_end
@@ -84,9 +87,15 @@ class Here:
         with contextlib.suppress(Exception):  # a Ray that calls it otherwise hears it from a call
             self.ray._private.worker.global_worker.core_worker.set_current_actor_should_exit()
 
+    def last_words(self) -> None:
+        """This process is about to end. Blocks for a moment at most."""
+        self.notes.send()
+        if self.engine.parcels is not None:
+            self.engine.parcels.flush()
+
     def leave(self, code: int) -> NoReturn:
         sys.stdout.flush()
-        self.notes.send()
+        self.last_words()
         os._exit(code)
 
 
@@ -177,12 +186,14 @@ class Job:
         if outcome.status == "ok":
             return _returns(spec, outcome.values)
         if outcome.status == "exit":
-            self.here.notes.send()
+            self.here.last_words()
             self.here.ray.actor.exit_actor()
         first, made_first = outcome.values[0], outcome.values[1:]
         if spec.kind == m.CREATION:
             notes.died(spec.actor, first.data)
             self.here.engine.bury(spec.actor, first.data)
+        if spec.kind == m.CREATION or _is_last(spec):
+            self.here.last_words()
         if made_first and not outcome.retryable:
             rest = [Fault(first.data)] * (spec.returns - len(made_first))
             return (*map(stored, made_first), *rest)
@@ -204,6 +215,12 @@ def stored(value: m.Value) -> Any:
         return Fault(value.data)
     blob = value.blob if isinstance(value, RayValue) else None
     return value.data if blob is None else blob
+
+
+def _is_last(spec: m.TaskSpec) -> bool:
+    """Whether Ray may end the process after this task."""
+    limited = spec.extra is not None and spec.extra.max_calls
+    return spec.kind == m.TASK and bool(limited or "GPU=" in spec.resources)
 
 
 def _attempt(ray: Any) -> int:

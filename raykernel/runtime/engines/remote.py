@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raykernel.runtime import remains
 from raykernel.runtime.attach import Build
 from raykernel.runtime.client import Client
 from raykernel.runtime.connection import ConnectionLost
 from raykernel.runtime.engines.local import LocalEngine
 from raykernel.runtime.logfiles import LogEntry
+from raykernel.runtime.remains_files import Files
 from raykernel.runtime.remote.address import AddressError
 from raykernel.runtime.remote.attaching import Line, attach
 from raykernel.runtime.remote.stream import Timing
@@ -58,7 +58,7 @@ class RemoteEngine(LocalEngine):
         self._line = line
         self.owner = line.started
         self.lasting = True  # what outlives its driver ends by itself
-        remains.far[self.folder] = self._fetch_failed
+        self.remains = Files(self.folder, self._fetch_failed)
 
     def query(self, what: str, **filters: Any) -> Any:
         if what == "logs":
@@ -86,7 +86,6 @@ class RemoteEngine(LocalEngine):
         self.leave()
 
     def _close(self) -> None:
-        remains.far.pop(self.folder, None)
         super()._close()
         self._line.close(_LAST_WORDS)
 
