@@ -84,9 +84,16 @@ def _values(shell: Any) -> Iterator[tuple[str, Any]]:
     while trace is not None:
         frame = trace.tb_frame
         if frame.f_globals is not names or frame.f_code.co_name != "<module>":
-            for name, value in list(frame.f_locals.items()) if not _ours(frame) else []:
+            for name, value in _locals(frame) if not _ours(frame) else []:
                 yield f"{name} in {frame.f_code.co_name} (last error)", value
         trace = trace.tb_next
+
+
+def _locals(frame: Any) -> list[tuple[str, Any]]:
+    found = frame.f_locals
+    # of a frame that was rebuilt (frames.py) only what somebody has looked at: the rest would be
+    # fetched, and refers to nothing
+    return list(dict.items(found) if isinstance(found, dict) else found.items())
 
 
 def _ours(frame: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import raykernel
+from raykernel.runtime import context, remains, settings
 from tests.ray.conftest import two_nodes
 
 
@@ -28,7 +29,9 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def ray(address: str) -> Iterator[ModuleType]:
+    settings.options = lambda: settings.Options(keep_locals=True)  # as a notebook has it
     raykernel.init(address=address)
+    settings.options = settings.Options
     yield raykernel
     raykernel.shutdown()
 
@@ -49,6 +52,20 @@ def test_tasks_objects_and_errors(ray: Any) -> None:
     ready, rest = ray.wait([ray.put(1), ray.put(2)], num_returns=2, timeout=30)
     assert (len(ready), rest) == (2, [])
     assert (len(ray.nodes()), ray.cluster_resources()["CPU"]) == (2, 4)
+
+
+def test_a_failed_tasks_variables_are_read_from_there(ray: Any) -> None:
+    @ray.remote
+    def fail(x: int) -> None:
+        many = np.arange(x)
+        raise ValueError(many[0])
+
+    ray.wait([fail.remote(1_000_000)])
+    shelf = context.engine.remains
+    (header,) = remains.find(shelf, "fail")
+    kept = remains.Remains(shelf, header.trace.task)
+    assert kept.value(0, "x") == 1_000_000
+    assert (kept.value(0, "many") == np.arange(1_000_000)).all()
 
 
 def test_actors_by_handle_and_by_name(ray: Any) -> None:

@@ -19,6 +19,18 @@ def parent(n):
 def bad(x):
     y = x * 2
     return y / 0
+def over(x):
+    kept = [x]
+    return ray.get(bad.options(resources={"second": 1}).remote(x))
+class Unborn:
+    def __init__(self, x):
+        made = bytes(x)
+        raise ValueError("not born")
+    def touch(self): pass
+class Waiter:
+    async def fail(self, x):
+        soon = x + 1
+        raise KeyError(soon)
 def below(mark):
     import pathlib, time
     pathlib.Path(mark).touch()
@@ -76,6 +88,16 @@ def test_errors_point_at_the_users_lines(desk: Kernel) -> None:
     assert "return y / 0" in told
     assert "bad(x=3)" in told
     assert "ray_worker" not in told
+
+
+def _failing(desk: Kernel, code: str) -> str:
+    error = desk.finish(desk.send(code))
+    assert error is not None
+    return _plain("\n".join(error["traceback"]))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_a_cell_runs_as_a_task_and_its_results_flow_on(desk: Kernel) -> None:
@@ -160,9 +182,39 @@ def test_the_background_is_left_alone_until_it_is_cancelled(desk: Kernel, tmp_pa
     assert desk.text(told) == "ended\n"
 
 
+def test_the_debugger_opens_the_frames_there_with_their_variables(desk: Kernel) -> None:
+    told = _failing(desk, "ray.get(over.remote(21))")
+    assert told.endswith("%debug opens the frame where it failed, with its variables.")
+    text = _plain(desk.text(desk.converse("%debug", "p y + 1", "u", "p kept, x", "p absent", "q")))
+    assert "43\n" in text
+    assert "([21], 21)\n" in text
+    assert "NameError" in text
+    # a process that ends with its failure, and a call on an event loop
+    _failing(desk, "ray.get(Unborn.remote(2_000_000).touch.remote())")
+    assert "(2000000, 2000000)" in desk.text(desk.converse("%debug", "p len(made), x", "q"))
+    desk.run("waiter = Waiter.remote()\nray.wait([waiter.fail.remote(6)])")
+    assert "7\n" in desk.text(desk.converse("%ray debug Waiter.fail", "p soon", "q"))
+
+
+def test_older_failures_are_listed_and_opened_by_name(desk: Kernel) -> None:
+    desk.run("ray.wait([bad.remote(5), bad.remote(50)], num_returns=2)\nray.wait([bad.remote(8)])")
+    assert "(8, 16)" in desk.text(desk.converse("%ray debug bad", "p x, y", "q"))
+    listed = desk.text(desk.run("%ray debug"))
+    assert listed.count("bad: ZeroDivisionError: division by zero") >= 4
+    assert "Unborn: ValueError: not born" in listed
+
+
 def test_stop_leaves_the_cluster(desk: Kernel, cluster: Any) -> None:
     """The last of the module: it ends the session."""
+    _failing(desk, "ray.get(bad.remote(3))")
     desk.run("%ray stop")
+    told = desk.text(desk.converse("%debug", "p y", "q"))
+    assert "The variables of bad are not there: its session is over." in told
     assert desk.text(desk.run("print(ray.is_initialized())")) == "False\n"
     told = desk.run(f"ray.init(address={cluster.address!r})\nprint(len(ray.nodes()))")
     assert desk.text(told).endswith("2\n")
+    desk.run(f"ray.shutdown()\n%ray start --address {cluster.address} --no-keep-locals")
+    assert "with its variables" not in _failing(desk, "ray.get(bad.remote(4))")
+    text = desk.text(desk.converse("%debug", "p y", "q"))
+    assert "The variables of bad are not there: they were not kept (keep_locals is off)." in text
+    assert desk.text(desk.run("%ray debug")) == "No failed task's variables are kept.\n"

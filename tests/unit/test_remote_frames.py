@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from raykernel import frames
+from raykernel import frames, holders
 from raykernel.runtime import remains, remains_files, traces
 from raykernel.runtime.context import Running
 from raykernel.runtime.messages import TaskSpec
@@ -81,6 +82,23 @@ def test_rebuilt_frames_look_like_those_that_failed_and_fetch_their_variables(
     assert outer.f_locals["x"] == 7
     assert "lock" in repr(outer.f_locals["lock"])
     assert "nothing" not in outer.f_locals
+
+
+def test_who_looks_for_holders_of_objects_reads_none_of_them(
+    failure: tuple[Running, BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = traces.make(*failure)
+    files = Files(str(tmp_path))
+    Keeper(files).keep(*failure, data)
+    trace = traces.decode(data)
+    assert trace is not None
+    tb = frames.link(frames.rebuild(files, trace, 0, {}))
+    monkeypatch.setattr(sys, "last_value", ValueError().with_traceback(tb), raising=False)
+    shell = SimpleNamespace(user_ns={})
+    assert list(holders._values(shell)) == []
+    assert tb is not None
+    assert tb.tb_frame.f_locals["x"] == 7
+    assert list(holders._values(shell)) == [("x in outer (last error)", 7)]
 
 
 def test_what_is_not_there_is_said_once(

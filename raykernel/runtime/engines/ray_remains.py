@@ -86,9 +86,8 @@ class Parcels:
         self._most = most
         self._waiting: deque[tuple[str, bytes, bytes]] = deque()
         self._size = 0
-        self._under_way = False
         self._changed = threading.Condition()  # guards all of these
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | None = None  # while there is something to send
 
     def add(self, task: str, header: bytes, values: list[Serialized]) -> None:
         # copied now: what comes after the failure may change them
@@ -103,13 +102,11 @@ class Parcels:
                     target=self._run, name="raykernel-remains", daemon=True
                 )
                 self._thread.start()
-            self._changed.notify_all()
 
     def flush(self, timeout: float = LAST) -> None:
         """Wait until all is sent, for so long at most."""
-        if self._thread is not None:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._waiting and not self._under_way, timeout)
+        with self._changed:
+            self._changed.wait_for(lambda: self._thread is None, timeout)
 
     def _next(self) -> tuple[str, bytes, bytes]:
         task, header, body = self._waiting.popleft()
@@ -119,16 +116,15 @@ class Parcels:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
+                if not self._waiting:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
                 parcel = self._next()
-                self._under_way = True
             with contextlib.suppress(Exception):  # the driver may be gone, and its feed with it
                 # not by `ray.get`, for which Ray would lend out the CPU of a task that runs here
                 self._feed().keep.remote(*parcel).future().result(_SENT)
             del parcel
-            with self._changed:
-                self._under_way = False
-                self._changed.notify_all()
 
 
 class RayShelf(Shelf):
@@ -142,7 +138,7 @@ class RayShelf(Shelf):
 
     def header(self, task: str, awaited: bool = False) -> bytes:
         found = self._headers.get(task)
-        if found is None:
+        if found is None or self._engine.client.closed:
             patience = _ON_ITS_WAY if awaited else 0.0
             found = self._ask("header_of", _ANSWER, task, patience)
             if found:
@@ -195,4 +191,5 @@ class RayShelf(Shelf):
         since = time.time() - _RECENT
         with engine.lock:
             ended = list(engine.table.ended.values())[-_AT_ONCE:]
-        return [t.id for t in ended if t.state == FAILED and t.ended > since]
+        # `returned`: a worker told so; of others nothing will come
+        return [t.id for t in ended if t.state == FAILED and t.returned > since]
