@@ -21,7 +21,10 @@ globals().update(
         "util.own.test_metrics",
         "util.own.test_serialization",
         "util.own.test_state",
+        "util.own.test_tqdm",
         without={
+            "test_a_bars_last_state_comes_before_its_tasks_result": _LATER,
+            "test_a_bar_that_a_task_prints_is_heard_of_too": _LATER,
             "test_actor_options_are_the_actors": "counts a session's 2 CPUs",
             "test_tasks_go_through_rays_states": _LATER,
             "test_a_tasks_row_tells_its_story": _LATER,

@@ -6,9 +6,17 @@ from typing import Any
 
 from raykernel.runtime import messages as m
 from raykernel.runtime.context import Running
-from raykernel.runtime.engines.ray_notes import Notebook, Ran, decode
+from raykernel.runtime.engines.ray_notes import Moved, Notebook, Ran, decode
 from raykernel.runtime.engines.ray_table import Table
-from raykernel.runtime.events import CANCELLED, FAILED, FINISHED, READY, RUNNING, WAITING
+from raykernel.runtime.events import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    READY,
+    RUNNING,
+    WAITING,
+    BarInfo,
+)
 
 ROOT, NESTED = b"r" * 24, b"n" * 24
 
@@ -106,3 +114,19 @@ def test_what_ended_within_a_moment_becomes_a_record_when_somebody_asks() -> Non
     assert table.settle().ended[ROOT.hex()].state == FINISHED
     assert table.live[NESTED.hex()].state == READY  # its argument is there
     assert {task.id for task in table.take_changes()} == {ROOT.hex(), NESTED.hex()}
+
+
+def test_a_bar_is_closed_by_the_end_of_who_moved_it() -> None:
+    table, task, call = Table(), ROOT.hex(), NESTED.hex()
+    table.note(spec(), None, 1.0)
+    table.note(spec(NESTED, kind=m.CALL, actor=b"a" * 16), None, 1.0)
+    bars = [BarInfo("1", task, worker="7"), BarInfo("2", call, worker="8")]
+    _, moved = table.hear([Moved(bars)], 2.0)
+    assert [(bar.id, bar.closed) for bar in moved] == [("1", False), ("2", False)]
+    table.end(task, FAILED, 3.0, "its worker died")
+    table.end(call, FINISHED, 3.0)  # the actor may move it again
+    assert [(bar.id, bar.closed) for bar in table.take_bars()] == [("1", True)]
+    assert table.hear([Moved(bars[:1])], 4.0)[1] == []
+    table.workers_died({"8"})
+    assert [(bar.id, bar.closed) for bar in table.take_bars()] == [("2", True)]
+    assert table.take_bars() == []

@@ -98,7 +98,7 @@ def _failure(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
 # -- actors ----------------------------------------------------------------------------------------
 
 
-def _states(engine: RayEngine) -> dict[str, dict[str, Any]]:
+def actor_states(engine: RayEngine) -> dict[str, dict[str, Any]]:
     """What Ray tells of its actors, by its ids; empty where it can't be asked."""
     try:
         state = importlib.import_module(f"{engine.client.ray.__name__}._private.state")
@@ -112,7 +112,7 @@ _ACTOR_STATES = {"DEPENDENCIES_UNREADY": "PENDING", "PENDING_CREATION": "PENDING
 
 
 def _actors(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
-    told = _states(engine)
+    told = actor_states(engine)
     by_process = {
         (one.get("Address", {}).get("NodeID", ""), int(one.get("Pid") or 0)): one
         for one in told.values()
@@ -202,7 +202,7 @@ def _actor_state(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
         return {"state": "ALIVE", "restarts": int(again), "handles": -1, "pid": 0, "name": "",
                 "queued": -1}  # fmt: skip
     entry = engine.client.actor(actor)
-    one = _states(engine).get(entry.ref._actor_id.hex(), {}) if entry is not None else {}
+    one = actor_states(engine).get(entry.ref._actor_id.hex(), {}) if entry is not None else {}
     state = str(one.get("State") or "UNKNOWN")
     return {
         "state": _ACTOR_STATES.get(state, state),

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from raykernel.runtime import messages as m
+from raykernel.runtime.bars import BarTable
 from raykernel.runtime.engines.ray_notes import (
     Began,
     Died,
@@ -37,6 +38,7 @@ from raykernel.runtime.events import (
     LIVE,
     READY,
     RUNNING,
+    TASK,
     WAITING,
     BarInfo,
     LogLine,
@@ -45,7 +47,7 @@ from raykernel.runtime.events import (
 
 KEPT = 20_000  # tasks that have ended
 LINES = 50_000
-_APART = (Ran, Said, Moved, Died)  # notes that need no submission entered
+_APART = (Ran, Said, Died)  # notes that need no submission entered
 
 
 class Table:
@@ -64,6 +66,8 @@ class Table:
         self.lines: deque[LogLine] = deque(maxlen=LINES)
         self.workers: dict[tuple[str, str], dict[str, Any]] = {}  # by node and process
         self.obituaries: dict[bytes, bytes] = {}
+        self._moved: list[BarInfo] = []  # bars to tell of
+        self.bars = BarTable(self._moved.extend)
         self._waits: dict[str, set[str]] = {}  # live task -> live tasks that need it
         self._fresh: dict[bytes, tuple[m.TaskSpec, Any, float]] = {}  # submitted, not entered
         self._quick: deque[tuple[m.TaskSpec, float, str, Row]] = deque(maxlen=KEPT)  # and ended
@@ -126,7 +130,6 @@ class Table:
     def hear(self, notes: Iterable[Any], now: float) -> tuple[list[LogLine], list[BarInfo]]:
         """Take notes in; the output and the progress bars among them."""
         lines: list[LogLine] = []
-        bars: list[BarInfo] = []
         notes = list(notes)
         if any(type(note) not in _APART for note in notes):
             self.settle()
@@ -144,11 +147,22 @@ class Table:
             elif kind is Said:
                 lines.append(note.line)
             elif kind is Moved:
-                bars += note.bars
+                self.bars.moved(b"", note.bars, self._may_stay)
             elif kind is Died:
                 self.obituaries[note.actor] = note.record
         self.lines.extend(lines)
-        return lines, bars
+        return lines, self.take_bars()
+
+    def _may_stay(self, bar: BarInfo) -> bool:
+        """Whether somebody will close it: its task as it ends, or who finds the actor dead."""
+        owner = self.find(bar.task)
+        return owner is None or owner.kind != TASK or owner.state in LIVE
+
+    def take_bars(self) -> list[BarInfo]:
+        """Those that moved or were closed since."""
+        moved = self._moved.copy()
+        self._moved.clear()
+        return moved
 
     def _began(self, note: Began) -> None:
         told = note.task
@@ -210,6 +224,8 @@ class Table:
         if info is None:
             return
         info.state, info.ended, info.error = state, now, error
+        if info.kind == TASK:
+            self.bars.task_ended(task)
         self.own.pop(task, None)
         self.nodes.pop(task, None)
         self.specs.pop(task, None)
@@ -257,6 +273,7 @@ class Table:
             if info is None or info.state != RUNNING:
                 continue
             self.nodes.pop(task, None)
+            self.bars.task_ended(task)
             if task in self.own or info.parent in self.live or info.kind == ACTOR:
                 info.state, info.worker = READY, ""
                 self.changed[task] = info
@@ -264,6 +281,11 @@ class Table:
                 self.end(task, FAILED, now, "its node died, and so did the task it belonged to")
         for key in [key for key in self.workers if key[0] == node]:
             del self.workers[key]
+
+    def workers_died(self, pids: set[str]) -> None:
+        """The processes of actors: nobody is left to close their bars."""
+        for bar in [bar for _, bar in self.bars.open.values() if bar.worker in pids]:
+            self.bars.task_ended(bar.task)
 
     def cell(self, cell: str) -> list[TaskInfo]:
         return [

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime import resources
+from raykernel.runtime.engines import ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.engines.ray_notes import decode
 from raykernel.runtime.events import (
@@ -129,6 +130,8 @@ class Watcher:
                 said, moved = self._engine.noted.hear(decode(batch), time.time())
             lines += said
             bars += moved
+        with self._engine.lock:
+            bars += self._engine.noted.take_bars()  # closed by the end of who moved them
         with self._lock:
             sinks = list(self._logs.values())
         for line in lines:
@@ -173,6 +176,7 @@ class Watcher:
                 and now - task.submitted > _UNPLACED
             ]  # fmt: skip
         self._find_ended(silent)
+        self._find_dead()
         self._find_unplaced(waiting, [n["Resources"] for n in nodes if n["Alive"]])
 
     def _find_ended(self, silent: list[tuple[str, Any]]) -> None:
@@ -194,6 +198,18 @@ class Watcher:
                 error = f"{type(why).__name__}: {str(why).partition(chr(10))[0]}"[:300]
             with self._engine.lock:
                 self._engine.table.end(refs[ref], state, time.time(), error)
+
+    def _find_dead(self) -> None:
+        """Processes of actors that have ended and can't say so, where one has a bar open."""
+        engine = self._engine
+        if not engine.noted.bars.open:
+            return
+        dead: set[str] = set()
+        others: set[str] = set()
+        for one in ray_queries.actor_states(engine).values():
+            (dead if one["State"] in ("DEAD", "RESTARTING") else others).add(str(one["Pid"]))
+        with engine.lock:
+            engine.noted.workers_died(dead - others - {"0"})
 
     def _find_unplaced(self, waiting: list[tuple[str, str]], nodes: list[dict[str, float]]) -> None:
         demands: dict[str, int] = {}
