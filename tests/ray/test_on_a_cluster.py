@@ -15,7 +15,7 @@ import pytest
 from raykernel import api
 from raykernel.util.placement_group import placement_group, remove_placement_group
 from raykernel.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-from tests.contract.signals import the_death
+from tests.contract.signals import make_gate, the_death, wait_until
 
 
 def _until(check: Any, seconds: float = 20.0) -> bool:
@@ -113,6 +113,31 @@ def test_generators_stream(ray: Any) -> None:
         ray.get(next(stream))
     with pytest.raises(StopIteration):
         next(stream)
+
+
+def test_a_cancelled_stream_never_just_ends(ray: Any) -> None:
+    """Ray leaves an item out that comes after the cancellation, also when that is the error."""
+    gate = make_gate(ray)
+
+    @ray.remote(num_cpus=0)
+    def produce(box: list[Any]) -> Any:
+        yield 1
+        ray.get(box[0].wait.remote())
+
+    @ray.remote(num_cpus=0)
+    class Producer:
+        async def produce(self, box: list[Any]) -> Any:
+            yield 1
+            await box[0].wait.remote()
+
+    producer = Producer.remote()
+    for n, make in enumerate(8 * [produce, producer.produce]):
+        stream = make.remote([gate])
+        assert ray.get(next(stream)) == 1
+        wait_until(lambda n=n: ray.get(gate.waiting.remote()) > n)
+        ray.cancel(stream)
+        with pytest.raises(ray.exceptions.TaskCancelledError):
+            ray.get(list(stream))
 
 
 def test_actors_by_handle_and_by_name(ray: Any) -> None:

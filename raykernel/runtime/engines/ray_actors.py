@@ -129,8 +129,7 @@ async def stream_async(instance: Any, head: bytes, deps: Any) -> AsyncIterator[A
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
-        job.failed(error, isinstance(error, asyncio.CancelledError))
-        return
+        job.broken(error)
     job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
 
 

@@ -167,6 +167,20 @@ class Job:
             return self.close(m.TaskFinished(self.spec.id, [value], "error", error=record.message))
         return self.close(execute.failure(self.running, error, self.started, cancelled))
 
+    def broken(self, error: BaseException) -> NoReturn:
+        """A stream's end by an error, for Ray. Raises what that is for Ray."""
+        try:
+            self.failed(error, isinstance(error, asyncio.CancelledError))
+        except Failure:
+            # An error of ours is one item more, which Ray leaves out once the task was cancelled:
+            # the stream would just end.
+            if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+                raise error from None
+            if self.here.asked_to_end():
+                raise KeyboardInterrupt from None
+            raise
+        raise AssertionError("an error that is none")
+
     def close(self, outcome: m.TaskFinished) -> Any:
         """The outcome for Ray."""
         spec, notes = self.spec, self.here.notes
@@ -320,6 +334,5 @@ def items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
         job.here.notes.ended(job.spec.id, CANCELLED, error="nobody took more")
         raise
     except BaseException as error:
-        job.failed(error)
-        return
+        job.broken(error)
     job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
