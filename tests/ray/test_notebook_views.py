@@ -46,6 +46,21 @@ class Counter:
         import pathlib, time
         pathlib.Path(mark).touch()
         time.sleep(600)
+class Streams:
+    def waits(self, mark):
+        yield 1
+        pathlib.Path(mark).touch()
+        time.sleep(600)
+    def yields(self, mark):
+        while True:
+            yield 1
+            pathlib.Path(mark).touch()
+            time.sleep(0.02)
+    def turns(self, mark):
+        yield 1
+        pathlib.Path(mark).touch()
+        while True: time.sleep(0.02)
+    def pid(self): return os.getpid()
 """
 _LEFT = """
 end = time.monotonic() + 20
@@ -162,6 +177,25 @@ def test_stop_ends_the_cells_tasks_with_theirs_and_its_calls_and_nothing_else(
     assert desk.text(desk.run(f"CELL = {cell!r}\n{_LEFT}")) == "[]\n"
     assert desk.text(desk.run("print(ray.get(counter.add.remote(), timeout=30))")) == "2\n"
     assert desk.text(desk.run("print(ray.get(parent.remote(2)))")).endswith("2\n")
+
+
+def test_stop_ends_the_streams_of_actors(desk: Kernel, tmp_path: Any) -> None:
+    marks = {name: tmp_path / name for name in ("waits", "yields", "turns")}
+    cell = desk.send(
+        f"marks = { {name: str(mark) for name, mark in marks.items()} }\n"
+        "main, threads = Streams.remote(), Streams.options(max_concurrency=3).remote()\n"
+        "streams = [main.waits.remote(marks['waits']), threads.yields.remote(marks['yields']),\n"
+        "           threads.turns.remote(marks['turns'])]\n"
+        "ray.get(streams[0].completed())"
+    )
+    desk.until(lambda: all(mark.exists() for mark in marks.values()))
+    desk.manager.interrupt_kernel()
+    error = desk.finish(cell)
+    assert error is not None
+    assert error["ename"] == "KeyboardInterrupt"
+    assert desk.text(desk.run(f"CELL = {cell!r}\n{_LEFT}")) == "[]\n"
+    pids = desk.run("print(len({ray.get(a.pid.remote(), timeout=30) for a in (main, threads)}))")
+    assert desk.text(pids) == "2\n"
 
 
 def test_the_background_is_left_alone_until_it_is_cancelled(desk: Kernel, tmp_path: Any) -> None:

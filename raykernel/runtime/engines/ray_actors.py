@@ -11,6 +11,7 @@ import inspect
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from raykernel.runtime import context, execute
@@ -91,13 +92,18 @@ def call(instance: Any, head: bytes, deps: Any) -> Any:
             calls.leave(task)
         del args, kwargs
     except BaseException as error:
+        calls.leave(task)
         return job.failed(error)
     return job.succeeded(value)
 
 
 def call_stream(instance: Any, head: bytes, deps: Any) -> Iterator[Any]:
     job = Job(head, deps)
-    yield from items(job, lambda: _method(job, instance))
+    calls, task = job.here.calls, job.spec.id
+    try:
+        yield from items(job, lambda: _method(job, instance), partial(calls.steps, task))
+    finally:
+        calls.leave(task)
 
 
 async def call_async(instance: Any, head: bytes, deps: Any) -> Any:

@@ -5,7 +5,9 @@ and coroutines, and leaves a method that runs to its end.
                                                                           while a call takes long
 
 A call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too; one on
-another thread at its next line of Python. `ray.cancel` doesn't come here: it means what Ray means.
+another thread at its next line of Python. A stream's thread is Ray's from one item until the next
+is asked for: what comes in between is raised at its `yield`. `ray.cancel` doesn't come here: it
+means what Ray means.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import ctypes
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -32,7 +34,8 @@ class Calls:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._running: dict[bytes, tuple[int, float]] = {}  # thread, begin
+        #: Thread (0: a stream's between two items), begin.
+        self._running: dict[bytes, tuple[int, float]] = {}
         self._struck: set[bytes] = set()
         self._doomed: set[bytes] = set()  # struck before they began
         self._lock = threading.RLock()  # guards both; the handler may come in its owner's way
@@ -62,12 +65,35 @@ class Calls:
                 self._thread.start()
 
     def leave(self, task: bytes) -> None:
+        """May be called again: an interruption may have come in the way of the first time."""
         thread, _ = self._running.pop(task, (0, 0.0))
-        if self._struck:
-            with self._lock:
-                if task in self._struck:
-                    self._struck.discard(task)
-                    _raise_in(thread, None)  # it may not have come yet
+        with self._lock:  # or one may be about to be struck
+            if task in self._struck:
+                self._struck.discard(task)
+                _raise_in(thread, None)  # it may not have come yet
+
+    def steps(self, task: bytes, generator: Any) -> Iterator[Any]:
+        """A stream's items, between `enter` and `leave`. One that was struck, and has an item all
+        the same, is struck again at each `yield`."""
+        self.enter(task)
+        thread, began = self._running[task]
+        struck = False
+        try:
+            while True:
+                try:
+                    item = _strike(generator) if struck else next(generator)
+                except StopIteration:
+                    return
+                self._running[task] = 0, began
+                with self._lock:
+                    if task in self._struck:
+                        _raise_in(thread, None)
+                yield item
+                del item
+                self._running[task] = threading.get_ident(), began
+                struck = task in self._struck
+        finally:
+            self.leave(task)
 
     def _run(self) -> None:
         while True:
@@ -87,8 +113,8 @@ class Calls:
         self._doomed = {task for task in tasks if task not in running}
         for task in running.keys() & tasks:
             with self._lock:
-                thread, _ = self._running.get(task, (0, 0.0))
-                if not thread or task in self._struck:
+                thread, _ = self._running.get(task, (None, 0.0))
+                if thread is None or task in self._struck:
                     continue
                 self._struck.add(task)
                 if thread != threading.main_thread().ident:
@@ -109,8 +135,16 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     pass
 
 
+def _strike(generator: Any) -> Any:
+    """Interrupt a generator where it yielded; what it yields all the same."""
+    throw = getattr(generator, "throw", None)
+    if throw is None:  # another iterator
+        raise KeyboardInterrupt
+    return throw(KeyboardInterrupt())
+
+
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Have a thread raise this at its next line of Python; None takes it back."""
+    """Have a thread raise this at its next line of Python; None takes it back. 0 is no thread."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), ctypes.py_object(error) if error is not None else None
     )

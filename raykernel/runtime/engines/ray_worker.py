@@ -316,7 +316,10 @@ def stream(
         context.set_main(None)
 
 
-def items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
+def items(
+    job: Job, load: Callable[[], Any], steps: Callable[[Any], Iterator[Any]] = iter
+) -> Iterator[Any]:
+    """The values that a generator yields, for Ray; `steps` takes them from it."""
     client, made = job.here.client, 0
     generator: Any = None
     try:
@@ -325,7 +328,7 @@ def items(job: Job, load: Callable[[], Any]) -> Iterator[Any]:
         generator = function(*args, **kwargs)
         del args, kwargs
         execute.check_stream(job.spec, generator)
-        for item in generator:
+        for item in steps(generator):
             yield stored(execute.yielded(client, job.spec, made, item).value)
             made += 1
     except GeneratorExit:
