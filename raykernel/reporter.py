@@ -168,7 +168,7 @@ class Reporter:
         self._own.note(cell)
 
     def _on_batch(self, batch: EventBatch) -> None:
-        if batch.tasks or batch.finished or batch.dropped:
+        if batch.tasks or batch.finished or batch.dropped or batch.awaited is not None:
             self._received += 1  # first: who finds no batch must not miss that one is coming
             self._batches.append(batch)
             self._wake.set()
@@ -271,6 +271,9 @@ class Reporter:
         for done in batch.finished:
             if done.cell and not self._is_others(done.cell):
                 self._shown(done.cell, now).work.finish(done, now)
+        if batch.awaited is not None:
+            for cell, shown in self._work.items():
+                shown.work.awaited = tuple(one for one in batch.awaited if one.cell == cell)
 
     def _shown(self, cell: str, now: float) -> _Shown:
         shown = self._work.get(cell)

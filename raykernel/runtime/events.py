@@ -92,6 +92,15 @@ class Stretch(msgspec.Struct, array_like=True):
     mixed: bool = False
 
 
+class Awaited(msgspec.Struct, array_like=True):
+    """So many of a cell's tasks wait for a node: none that is there has what they need, which is
+    told in words."""
+
+    cell: str
+    needs: str
+    tasks: int
+
+
 class EventBatch(msgspec.Struct, array_like=True):
     """The tasks that changed since the subscriber's last batch, each in its newest state.
 
@@ -99,6 +108,7 @@ class EventBatch(msgspec.Struct, array_like=True):
     sees it grow asks for the whole list again. A brief batch tells of quick tasks only in numbers:
     those of which no batch said that they are live are in `finished`, and for who wants to know
     where and when they ran in `stretches`, together with all that are told of as a sample.
+    `awaited` is all that wait for a node by now; None: those that did before.
     """
 
     tasks: list[TaskInfo]
@@ -106,6 +116,7 @@ class EventBatch(msgspec.Struct, array_like=True):
     dropped: int = 0
     finished: list[Finished] = []
     stretches: list[Stretch] = []
+    awaited: list[Awaited] | None = None
 
 
 class LogLine(msgspec.Struct, array_like=True):

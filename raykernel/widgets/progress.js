@@ -2,7 +2,7 @@
 // that tasks move, and the errors, folded.
 //
 // model.snapshot: {rows: [{name, waiting, running, done, failed, cancelled, actor}], sum, total,
-//                  elapsed, rate, left, failures: [{name, error, task, count}], more_bars, waited,
+//                  elapsed, rate, left, failures: [{name, error, task, count}], more_bars, waited, waits,
 //                  bars: [{label, who, n, total, unit, rate, left, text, closed}]}
 // model.stopping: Stop was asked for; model.background: the cell goes on without its work.
 // model.still: HTML that replaces all that, when the work is done.
@@ -41,10 +41,11 @@ function ended({ sum, total }) {
   return `${whole(total - sum.waiting - sum.running)} of ${whole(total)} tasks done`;
 }
 
-function pace({ sum, total, elapsed, rate, left }) {
+function pace({ sum, total, elapsed, rate, left, waits }) {
   const parts = [seconds(elapsed)];
   if (rate > 0) parts.push(`${speed(rate)}/s`);
   if (left != null && sum.waiting + sum.running) parts.push(`about ${seconds(left)} left`);
+  if (waits) parts.push(waits);
   return parts.join(" · ");
 }
 

@@ -71,7 +71,8 @@ def _headline(snapshot: Snapshot, stopped: bool) -> str:
         if stopped:
             return f"{text} when the session ended after {seconds(snapshot.elapsed)}"
         left = "" if snapshot.left is None else f", about {seconds(snapshot.left)} left"
-        return f"{text}, {total.running:,} running{left}"
+        waits = f", {snapshot.waits}" if snapshot.waits else ""
+        return f"{text}, {total.running:,} running{left}{waits}"
     if not total.total:
         busy = any(not bar.closed for bar in snapshot.bars)
         return f"{'Busy for' if busy else 'Done in'} {seconds(snapshot.elapsed)}"

@@ -18,6 +18,7 @@ from raykernel.runtime.events import (
     FAILED,
     LIVE,
     RUNNING,
+    Awaited,
     BarInfo,
     Finished,
     TaskInfo,
@@ -34,6 +35,9 @@ MAX_BARS = 8
 
 #: Kinds of failure kept apart.
 MAX_FAILURES = 20
+
+#: Kinds of node that are awaited, shown by name.
+MAX_AWAITED = 3
 
 
 @dataclass(slots=True)
@@ -107,6 +111,20 @@ class Snapshot:
     bars: tuple[Bar, ...] = ()
     more_bars: int = 0
     waited: bool = False
+    awaited: tuple[Awaited, ...] = ()
+
+    @property
+    def waits(self) -> str:
+        """What waits for a node that is not there, "" if nothing does. As in "1 waits for a node
+        with 1 CPU, 1 gold"."""
+        if not self.awaited:
+            return ""
+        tasks = sum(one.tasks for one in self.awaited)
+        needs = [one.needs for one in self.awaited[:MAX_AWAITED]]
+        if len(self.awaited) > MAX_AWAITED:
+            needs.append("others")
+        node = "a node" if len(needs) == 1 else "nodes"
+        return f"{tasks:,} {'waits' if tasks == 1 else 'wait'} for {node} with {'; '.join(needs)}"
 
     @property
     def live(self) -> int:
@@ -124,6 +142,7 @@ class Snapshot:
             "bars": [asdict(bar) for bar in self.bars],
             "more_bars": self.more_bars,
             "waited": self.waited,
+            "waits": self.waits,
         }
 
 
@@ -142,6 +161,8 @@ class CellWork:
         self.changed = now
         #: Since when there has been work without a pause; None in a pause.
         self.busy_since: float | None = None
+        #: What of it waits for a node, as the engine says.
+        self.awaited: tuple[Awaited, ...] = ()
         self._rows: dict[str, Row] = {}
         self._live: dict[str, tuple[Row, str]] = {}
         self._finished = 0
@@ -270,6 +291,7 @@ class CellWork:
                 others.add(row)
             shown.append(others)
         shown = _by_class(shown)
+        awaited = self.awaited if total.waiting else ()
         failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
         bars = list(self._bars.values())
         if len(bars) > MAX_BARS:
@@ -279,11 +301,12 @@ class CellWork:
             sum=total,
             elapsed=max(0.0, end - self.started),
             rate=rate,
-            left=live / rate if rate > 0 and known else None,
+            left=live / rate if rate > 0 and known and not awaited else None,
             failures=tuple(Failure(**asdict(failure)) for failure in failures),
             bars=tuple(_bar(bar, now - came) for bar, came in bars[:MAX_BARS]),
             more_bars=max(0, len(bars) - MAX_BARS),
             waited=waited,
+            awaited=awaited,
         )
 
     def _note(self, now: float) -> None:

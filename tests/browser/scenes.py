@@ -16,6 +16,7 @@ from raykernel.runtime.events import (
     READY,
     RUNNING,
     WAITING,
+    Awaited,
     BarInfo,
     EventBatch,
     TaskInfo,
@@ -170,6 +171,7 @@ class Scene(FakeEngine):
         """What the progress block draws."""
         work = CellWork(0.0)
         work.update(self.tasks.values(), 3.0)
+        work.awaited = (Awaited("", "1 CPU, 1 gold", 1), Awaited("", "8 CPU", 1))
         for n, desc in enumerate(("epoch", LONG)):
             bar = BarInfo(f"b{n}", name="fit", worker="4701", desc=desc, n=30 * n + 4, total=100)
             bar.elapsed = 2.0

@@ -167,6 +167,10 @@ def test_the_progress_block_needs_nothing_but_the_interface(page: Page) -> None:
     host.render()
     done = page.locator(".rk-title").get_by_text("32 of 36 tasks done")
     expect(done).to_have_count(2)
+    waits = "2 wait for nodes with 1 CPU, 1 gold; 8 CPU"
+    expect(page.locator(".rk-title").first).to_contain_text(waits)
+    expect(page.get_by_role("status").first).to_contain_text(waits)
+    expect(page.get_by_role("status").first).not_to_contain_text("left")
     page.get_by_role("button", name="Stop").first.click()
     asked = page.evaluate("() => host.model.asked.map((each) => each.type)")
     assert "stop" in asked

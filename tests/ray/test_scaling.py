@@ -21,6 +21,7 @@ import pytest
 
 import raykernel
 from raykernel import api
+from raykernel.runtime.events import EventBatch
 from raykernel.widgets import cluster_still
 from raykernel.widgets.cluster_model import ClusterModel
 
@@ -134,8 +135,21 @@ def test_waiting_for_a_node_is_shown_as_such_until_it_has_come(ray: Any) -> None
     def where() -> str:
         return str(ray.get_runtime_context().get_node_id())
 
-    # A node that has gold may come before anybody asks why its task waits; one with silver never.
-    for_ever = where.options(resources={"silver": 1}).remote()
+    @ray.remote(num_cpus=0)
+    def nested() -> None:
+        ray.get(where.options(resources={"bronze": 1}).remote())
+
+    told: dict[str, int] = {}
+
+    def note(batch: EventBatch) -> None:
+        if batch.awaited is not None:
+            told.clear()
+            told.update((one.needs, one.tasks) for one in batch.awaited)
+
+    end = engine.subscribe(note)
+    # A node that has gold may come before anybody asks why its task waits; one with the others
+    # never does.
+    for_ever = [where.options(resources={"silver": 1}).remote(), nested.remote()]
     ref = where.options(resources={"gold": 1}).remote()
     silver = "node: awaited, 1 CPU, 1 silver: 1 task waits for it"
     panel = ClusterModel()
@@ -144,14 +158,17 @@ def test_waiting_for_a_node_is_shown_as_such_until_it_has_come(ray: Any) -> None
         panel.poll(engine)
         return cluster_still.text(panel)
 
-    _until(lambda: silver in shown())
+    _until(lambda: silver in shown() and silver.replace("silver", "bronze") in shown())
+    _until(lambda: told.get("1 CPU, 1 silver") == told.get("1 CPU, 1 bronze") == 1)
     assert any("1 task waits for a node" in text and "1 silver" in text for text in warned)
     node = ray.get(ref, timeout=90)
     assert node in {one["NodeID"] for one in ray.nodes() if one["Alive"]}
     assert len(ray.nodes()) == 2
     _until(lambda: "gold: 1 task waits" not in shown())
-    ray.cancel(for_ever)
-    _until(lambda: "awaited" not in shown())
+    for one in for_ever:
+        ray.cancel(one)
+    _until(lambda: "awaited" not in shown() and not told)
+    end()
 
 
 def test_more_cpus_are_asked_of_the_autoscaler(ray: Any) -> None:

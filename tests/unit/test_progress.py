@@ -15,6 +15,7 @@ from raykernel.runtime.events import (
     READY,
     RUNNING,
     WAITING,
+    Awaited,
     BarInfo,
     Finished,
     TaskInfo,
@@ -77,6 +78,26 @@ def test_no_time_left_is_told_for_a_function_of_which_no_task_has_ended() -> Non
     assert work.snapshot(1.0).left is None
     work.update([task("w", FINISHED, "train")], 2.0)
     assert work.snapshot(2.0).left == pytest.approx(1.0)
+
+
+def test_what_waits_for_a_node_is_said_and_no_time_left_is() -> None:
+    work = CellWork(0.0)
+    work.update([task("1", FINISHED), task("2", READY), task("3", READY, "gold")], 1.0)
+    before = work.snapshot(2.0)
+    work.awaited = (Awaited("c", "1 CPU, 1 gold", 1),)
+    told = work.snapshot(2.0)
+    assert line(told) == (
+        "1 of 3 tasks done, 0 running, 1 waits for a node with 1 CPU, 1 gold: "
+        "f 1 done, 1 waiting, gold 1 waiting"
+    )
+    assert "1 waits for a node with 1 CPU, 1 gold" in still_html(told)
+    assert (before.waits, told.to_json()["waits"]) == ("", "1 waits for a node with 1 CPU, 1 gold")
+    work.awaited = tuple(Awaited("c", f"{n} CPU", 1000) for n in (8, 9, 10, 11))
+    many = work.snapshot(2.0)
+    assert many.waits == "4,000 wait for nodes with 8 CPU; 9 CPU; 10 CPU; others"
+    assert many.left is None
+    work.update([task("2", RUNNING), task("3", RUNNING, "gold")], 3.0)
+    assert work.snapshot(3.0).waits == ""  # the engine says so a moment later
 
 
 def test_elapsed_time_ends_with_the_work() -> None:

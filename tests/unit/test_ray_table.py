@@ -56,6 +56,16 @@ def test_what_began_and_ended_within_a_moment_is_told_in_one_row() -> None:
     assert table.cell("cell")[0].worker == notes[0].worker
 
 
+def test_what_a_nested_task_asks_for_is_told_too() -> None:
+    sent: list[bytes] = []
+    table, book = Table(), notebook(sent)
+    book.submitted(spec(NESTED, parent=ROOT, resources="gold=10000", retries=2), None)
+    table.hear(told(book, sent), 1.0)
+    assert table.specs[NESTED.hex()] == ("gold=10000", 2)
+    table.end(NESTED.hex(), FINISHED, 2.0)
+    assert table.specs == {}
+
+
 def test_what_takes_longer_is_told_as_it_goes() -> None:
     sent: list[bytes] = []
     table, book = Table(), notebook(sent)

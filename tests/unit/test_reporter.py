@@ -14,7 +14,16 @@ from raykernel.cells import Cell
 from raykernel.own_cells import OwnCells
 from raykernel.reporter import Reporter
 from raykernel.runtime.engines.fake import FakeEngine
-from raykernel.runtime.events import FINISHED, RUNNING, BarInfo, EventBatch, LogLine, TaskInfo
+from raykernel.runtime.events import (
+    FINISHED,
+    READY,
+    RUNNING,
+    Awaited,
+    BarInfo,
+    EventBatch,
+    LogLine,
+    TaskInfo,
+)
 from raykernel.widgets.controls import Controls
 from raykernel.widgets.work import Snapshot
 
@@ -371,6 +380,21 @@ def test_lost_events_are_asked_for_again(play: Play) -> None:
     play.reporter._catch_up(["c"])
     play.screen.said.clear()
     assert play.at(1.0) == [("c", "live", 1)]
+
+
+def test_what_waits_for_a_node_is_shown_by_its_cell(play: Play) -> None:
+    play.cells.now = ["c", "d"]
+    play.tasks(READY, "1")
+    play.tasks(READY, "2", cell="d")
+    play.at(0.0)
+    play.at(0.5)
+    awaited = [Awaited("c", "1 gold", 2), Awaited("e", "1 silver", 1)]
+    said = "2 wait for a node with 1 gold"
+    for told, shown in ((awaited, said), (None, said), ([], "")):
+        play.reporter._on_batch(EventBatch([], 0.0, awaited=told))
+        play.at(play.time + 1)
+        work = {c: each.work.snapshot(play.time) for c, each in play.reporter._work.items()}
+        assert (work["c"].waits, work["d"].waits) == (shown, "")
 
 
 def test_progress_and_output_can_be_off() -> None:

@@ -48,7 +48,11 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Submitted(Note, frozen=True, tag=1):
+    """By a task. What it asks for is as in its spec."""
+
     task: TaskInfo
+    resources: str
+    retries: int
 
 
 class Began(Note, frozen=True, tag=2):
@@ -149,7 +153,7 @@ class Notebook:
     def submitted(self, spec: m.TaskSpec, made: Any) -> None:
         info = info_of(spec)
         info.submitted = time.time()
-        self._add(Submitted(info))
+        self._add(Submitted(info, spec.resources, spec.retries))
 
     def killed(self, actor: bytes, for_good: bool) -> None:
         pass

@@ -228,8 +228,10 @@ def _nodes(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _awaited(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
     """What no node can run: an autoscaler may be bringing one up that can."""
-    told = engine.watcher.awaited if engine.watcher is not None else {}
-    return [{"has": resources.describe(text), "tasks": count} for text, count in told.items()]
+    counts: dict[str, int] = {}
+    for one in engine.watcher.awaited if engine.watcher is not None else ():
+        counts[one.needs] = counts.get(one.needs, 0) + one.tasks
+    return [{"has": needs, "tasks": count} for needs, count in counts.items()]
 
 
 def _resources(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:

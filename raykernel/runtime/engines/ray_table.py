@@ -60,7 +60,7 @@ class Table:
         #: Ray's references of this driver's own unfinished tasks: by these they are cancelled.
         self.own: dict[str, Any] = {}
         self.attempts: dict[str, int] = {}
-        self.specs: dict[str, tuple[str, int]] = {}  # of own live tasks: resources, retries
+        self.specs: dict[str, tuple[str, int]] = {}  # of live tasks: resources, retries
         self.namespaces: dict[str, str] = {}  # of own creations of actors, which Ray doesn't tell
         self.changed: dict[str, TaskInfo] = {}
         self.lines: deque[LogLine] = deque(maxlen=LINES)
@@ -144,6 +144,7 @@ class Table:
             elif kind is Submitted:
                 if note.task.id not in self.live and note.task.id not in self.ended:
                     self._add(note.task)
+                    self.specs[note.task.id] = (note.resources, note.retries)
             elif kind is Said:
                 lines.append(note.line)
             elif kind is Moved:

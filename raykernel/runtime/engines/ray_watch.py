@@ -2,8 +2,8 @@
 without a word, and tells the views.
 
 Once a second it asks Ray which nodes are alive and whether results are there that no note told of.
-Where no node that is alive could ever run what is ready, that is said once: the task waits for a
-node, which an autoscaler may be bringing up.
+Where no node that is alive could ever run what is ready, the task waits for a node, which an
+autoscaler may be bringing up: that is said once, and shown for as long as it is so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime import resources
@@ -23,6 +23,7 @@ from raykernel.runtime.events import (
     FAILED,
     FINISHED,
     READY,
+    Awaited,
     BarInfo,
     EventBatch,
     LogLine,
@@ -55,8 +56,10 @@ class Watcher:
         self._stopping = False
         self._looked = 0.0
         self._dead: set[str] = set()
-        #: Demands that no node can meet, with how many tasks wait for one that can.
-        self.awaited: dict[str, int] = {}
+        #: What waits for a node, and what of it each subscriber was told.
+        self.awaited: list[Awaited] = []
+        self._told: dict[int, list[Awaited]] = {}
+        self._warned: set[str] = set()  # of these needs, for as long as something has them
         self._thread = threading.Thread(target=self._run, name="raykernel-watch", daemon=True)
 
     def start(self) -> None:
@@ -155,8 +158,13 @@ class Watcher:
         for key, (sink, cell) in sinks.items():
             tasks: list[TaskInfo] = live + changed if key in fresh else changed
             tasks = [t for t in tasks if not cell or t.cell == cell]
-            if tasks or key in fresh:
-                sink(EventBatch(tasks, now))
+            awaited = [one for one in self.awaited if not cell or one.cell == cell]
+            news = None if awaited == self._told.get(key, []) else awaited
+            if tasks or key in fresh or news is not None:
+                self._told[key] = awaited
+                sink(EventBatch(tasks, now, awaited=news))
+        for key in self._told.keys() - sinks:
+            del self._told[key]
 
     def _look(self) -> None:
         engine, now = self._engine, time.time()
@@ -170,14 +178,16 @@ class Watcher:
             table = engine.noted.settle(now - _LOOK)
             silent = table.silent(now, _SILENT)[:_AT_ONCE]
             waiting = [
-                (task.id, table.specs[task.id][0])
+                (task.cell, table.specs[task.id][0])
                 for task in table.live.values()
                 if task.state == READY and task.id in table.specs
                 and now - task.submitted > _UNPLACED
             ]  # fmt: skip
         self._find_ended(silent)
         self._find_dead()
-        self._find_unplaced(waiting, [n["Resources"] for n in nodes if n["Alive"]])
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
+        self.awaited = awaited(waiting, alive)
+        self._warn(len(alive))
 
     def _find_ended(self, silent: list[tuple[str, Any]]) -> None:
         """Of tasks that no note ended: those whose results are there by now."""
@@ -211,22 +221,34 @@ class Watcher:
         with engine.lock:
             engine.noted.workers_died(dead - others - {"0"})
 
-    def _find_unplaced(self, waiting: list[tuple[str, str]], nodes: list[dict[str, float]]) -> None:
-        demands: dict[str, int] = {}
-        awaited: dict[str, int] = {}
-        for _, text in waiting:
-            demands[text] = demands.get(text, 0) + 1
-        for text, count in demands.items():
+    def _warn(self, nodes: int) -> None:
+        """Say once what waits for a node."""
+        counts: dict[str, int] = {}
+        for one in self.awaited:
+            counts[one.needs] = counts.get(one.needs, 0) + one.tasks
+        for needs in counts.keys() - self._warned:
+            what = "1 task waits" if counts[needs] == 1 else f"{counts[needs]:,} tasks wait"
+            self._engine.warn(
+                f"{what} for a node: none of the {nodes} that are there has {needs}. "
+                "An autoscaler may bring one up; %ray cancel gives up."
+            )
+        self._warned = set(counts)
+
+
+def awaited(waiting: Iterable[tuple[str, str]], nodes: list[dict[str, float]]) -> list[Awaited]:
+    """Of waiting tasks, each with its cell and its encoded demand: those that none of the nodes
+    could run if it had nothing else to do."""
+    counts: dict[tuple[str, str], int] = {}
+    for one in waiting:
+        counts[one] = counts.get(one, 0) + 1
+    lacking: dict[str, bool] = {}
+    found = []
+    for (cell, text), count in counts.items():
+        if text not in lacking:
             wanted = {k: n / resources.UNIT for k, n in resources.decode(text).items()}
-            fits = any(all(node.get(k, 0) >= n for k, n in wanted.items()) for node in nodes)
-            if fits:
-                continue
-            awaited[text] = count
-            if text not in self.awaited:
-                what = "1 task waits" if count == 1 else f"{count:,} tasks wait"
-                self._engine.warn(
-                    f"{what} for a node: none of the {len(nodes)} that are there has "
-                    f"{resources.describe(text)}. An autoscaler may bring one up; "
-                    "%ray cancel gives up."
-                )
-        self.awaited = awaited
+            lacking[text] = not any(
+                all(node.get(k, 0) >= n for k, n in wanted.items()) for node in nodes
+            )
+        if lacking[text]:
+            found.append(Awaited(cell, resources.describe(text), count))
+    return found
