@@ -18,7 +18,6 @@ Times travel as whole microseconds after `origin`. Pure.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from raykernel.runtime.events import (
 from . import tasktext, timeline_svg
 from .picture import STATE_NUMBER, class_of
 from .subject import Quiet, Refused
+from .timeline_samples import Samples
 
 if TYPE_CHECKING:
     from raykernel.runtime.engines.base import Engine
@@ -49,8 +49,6 @@ TOLD = 1_500
 PAGE = 1_000
 CROWD = 300
 CLOSE = 10_000  # microseconds that a bar of several tasks spans at most
-SAMPLES = 1_200  # of how many tasks were waiting
-SAMPLES_TOLD = 200
 ROWS = 8  # of an actor with overlapping calls
 SEVERAL = "several functions"
 
@@ -96,7 +94,7 @@ class TimelineModel(Quiet):
         self.lanes: list[Lane] = []
         self.names: list[str] = []
         self.bars: dict[int, list[int]] = {}  # by number, oldest first
-        self.samples: deque[list[int]] = deque(maxlen=SAMPLES)  # [when, waiting, running]
+        self.samples = Samples()
         self._kept = kept
         self._next = 0
         self._ids: dict[int, str] = {}  # of bars of one task
@@ -109,8 +107,6 @@ class TimelineModel(Quiet):
         self._told = -1
         self._lanes_told: list[list[Any]] = []
         self._names_told = 0
-        self._samples_told = 0
-        self._samples_taken = 0
 
     @property
     def live(self) -> int:
@@ -123,10 +119,7 @@ class TimelineModel(Quiet):
         changed |= self._tally(batch.finished)
         if self.origin and (changed or self._live):
             waiting = sum(self.counts[number] for number in _PENDING)
-            running = self.counts[2]
-            if not self.samples or self.samples[-1][1:] != [waiting, running]:
-                self.samples.append([self._us(self.time), waiting, running])
-                self._samples_taken += 1
+            self.samples.take(self._us(self.time), waiting, self.counts[2])
         return changed
 
     def merge(self, tasks: Iterable[TaskInfo]) -> bool:
@@ -140,8 +133,9 @@ class TimelineModel(Quiet):
                 told = min(state, 3) < known[0]
             if not told:
                 fresh.append(task)
-        if not self.samples:
-            self._recall_samples(fresh)
+        if fresh and not self.samples.kept:
+            self.origin = self.origin or min(_begin(task) for task in fresh)
+            self.samples.recall(fresh, self._us)
         return self._fold(fresh)
 
     def _tally(self, finished: list[Finished]) -> bool:
@@ -309,32 +303,6 @@ class TimelineModel(Quiet):
     def _us(self, moment: float) -> int:
         return round((moment - self.origin) * 1e6)
 
-    def _recall_samples(self, tasks: list[TaskInfo]) -> None:
-        """How many waited and ran, from what the tasks say of themselves."""
-        if not tasks:
-            return
-        self.origin = self.origin or min(_begin(task) for task in tasks)
-        steps: dict[int, list[int]] = {}
-        for task in tasks:
-            begin = task.started or task.ended
-            for moment, waiting, running in (
-                (task.submitted, 1, 0),
-                (begin, -1, 1 if task.started else 0),
-                (task.ended, 0, -1 if task.started else 0),
-            ):
-                if moment:
-                    step = steps.setdefault(self._us(moment), [0, 0])
-                    step[0] += waiting
-                    step[1] += running
-        every = max(1, len(steps) // (SAMPLES // 2))
-        waiting = running = 0
-        for n, when in enumerate(sorted(steps)):
-            waiting += steps[when][0]
-            running += steps[when][1]
-            if n % every == 0 or n == len(steps) - 1:
-                self.samples.append([when, max(0, waiting), max(0, running)])
-                self._samples_taken += 1
-
     # -- what viewers are told and ask -----------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
@@ -343,12 +311,11 @@ class TimelineModel(Quiet):
         newest = sorted(self.bars)[-TOLD:]
         self._lanes_told = self._lanes()
         self._names_told = len(self.names)
-        self._samples_told = self._samples_taken
         return {
             **self._numbers(),
             "lanes": self._lanes_told,
             "names": list(self.names),
-            "samples": list(self.samples)[-SAMPLES_TOLD:],
+            "samples": self.samples.newest(),
             "bars": [[n, *self.bars[n]] for n in newest],
         }
 
@@ -366,9 +333,7 @@ class TimelineModel(Quiet):
         if len(self.names) != self._names_told:
             told["names"] = list(self.names)
             self._names_told = len(self.names)
-        fresh = min(self._samples_taken - self._samples_told, SAMPLES_TOLD)
-        self._samples_told = self._samples_taken
-        told["samples"] = list(self.samples)[-fresh:] if fresh else []
+        told["samples"] = self.samples.fresh()
         told["bars"] = [[n, *self.bars[n]] for n in changed if n in self.bars]
         return told
 
