@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.engines.sinks import Sinks
 from raykernel.runtime.events import CANCELLED, LIVE, BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.remains import Shelf
 
@@ -48,8 +49,8 @@ class FakeEngine:
         self.in_background: set[str] = set()
         self._changed: dict[str, TaskInfo] = {}
         self._sinks: dict[int, tuple[EventSink, str]] = {}
-        self._logs: dict[int, LogSink] = {}
-        self._bars: dict[int, BarSink] = {}
+        self._logs: Sinks[LogSink] = Sinks()
+        self._bars: Sinks[BarSink] = Sinks()
         self._hook: Callable[[str], None] | None = None
         self._last_cell: str | None = None
 
@@ -68,11 +69,11 @@ class FakeEngine:
             sink(EventBatch([t for t in changed if not cell or t.cell == cell], self.time))
 
     def write(self, line: LogLine) -> None:
-        for sink in list(self._logs.values()):
+        for sink in self._logs:
             sink(line)
 
     def move(self, *bars: BarInfo) -> None:
-        for sink in list(self._bars.values()):
+        for sink in self._bars:
             sink(list(bars))
 
     # -- Engine --------------------------------------------------------------------------------
@@ -103,14 +104,10 @@ class FakeEngine:
         return lambda: self._sinks.pop(key, None) and None
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
-        key = max(self._logs, default=0) + 1
-        self._logs[key] = sink
-        return lambda: self._logs.pop(key, None) and None
+        return self._logs.add(sink)
 
     def on_bars(self, sink: BarSink) -> Callable[[], None]:
-        key = max(self._bars, default=0) + 1
-        self._bars[key] = sink
-        return lambda: self._bars.pop(key, None) and None
+        return self._bars.add(sink)
 
     def on_submit(self, hook: Callable[[str], None] | None) -> None:
         self._hook = hook

@@ -16,7 +16,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -25,18 +25,18 @@ from raykernel.runtime import messages as m
 from raykernel.runtime.client import Client
 from raykernel.runtime.connection import ConnectionLost, RequestFailed, Timeout
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.engines.sinks import Sinks, Submissions
 from raykernel.runtime.events import BarInfo, EventBatch, LogLine, TaskInfo
 from raykernel.runtime.remains import Shelf
 from raykernel.runtime.remains_files import Files
 from raykernel.runtime.session import SessionInfo
 
 STOP_TIMEOUT = 5.0
-S = TypeVar("S")
 Detail = tuple[bool, bool, bool]  # whether brief, with a sample, with stretches: as in `subscribe`
 _ALL: Detail = (False, False, False)
 
 
-class LocalEngine:
+class LocalEngine(Submissions):
     """See `Engine` in base.py; `client` is for the API's hot paths."""
 
     name = "local"
@@ -68,12 +68,10 @@ class LocalEngine:
         self._process = process
         self._sinks: dict[int, tuple[EventSink, str, Detail]] = {}
         self._wanted = _ALL  # what the head was last asked for
-        self._logs: dict[int, LogSink] = {}
-        self._bars: dict[int, BarSink] = {}
+        self._logs: Sinks[LogSink] = Sinks()
+        self._bars: Sinks[BarSink] = Sinks()
         self._warned: list[Callable[[str], None]] = []
-        self._hook: Callable[[str], None] | None = None
-        self.hooked_cell: str | None = ""
-        self._lock = threading.Lock()  # guards the sinks
+        self._lock = threading.Lock()  # guards the sinks of events
         self._keys = 0
 
     # -- Engine --------------------------------------------------------------------------------
@@ -124,23 +122,10 @@ class LocalEngine:
         return True, any(each[1] for each in wanted), any(each[2] for each in wanted)
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
-        return self._add(self._logs, sink)
+        return self._logs.add(sink)
 
     def on_bars(self, sink: BarSink) -> Callable[[], None]:
-        return self._add(self._bars, sink)
-
-    def _add(self, sinks: dict[int, S], sink: S) -> Callable[[], None]:
-        """One more of these sinks. Returns the function that takes it away."""
-        with self._lock:
-            self._keys += 1
-            key = self._keys
-            sinks[key] = sink
-
-        def end() -> None:
-            with self._lock:
-                sinks.pop(key, None)
-
-        return end
+        return self._bars.add(sink)
 
     def reload(self, modules: list[str]) -> None:
         self.client.queue(m.ReloadModules(modules))
@@ -154,16 +139,6 @@ class LocalEngine:
     def on_warning(self, sink: Callable[[str], None]) -> None:
         """Hand what a person should read once to `sink`."""
         self._warned.append(sink)
-
-    def on_submit(self, hook: Callable[[str], None] | None) -> None:
-        self._hook = hook
-        self.hooked_cell = None if hook is not None else ""
-
-    def submitting(self, cell: str) -> None:
-        """The API is about to submit for `cell`, another one than `hooked_cell`."""
-        self.hooked_cell = cell
-        if self._hook is not None:
-            self._hook(cell)
 
     def cancel_cell(self, cell: str) -> int:
         return self._cancel(lambda number: m.CancelCell(number, cell))
@@ -256,9 +231,7 @@ class LocalEngine:
         elif isinstance(message, m.Logs):
             self._log(message.lines)
         elif isinstance(message, m.BarsMoved):
-            with self._lock:
-                shown = list(self._bars.values())
-            for show in shown:
+            for show in self._bars:
                 show(message.bars)
         elif isinstance(message, m.Warn):
             for sink in self._warned:
@@ -277,9 +250,7 @@ class LocalEngine:
             sink(EventBatch(tasks, batch.time, batch.dropped, finished, stretches))
 
     def _log(self, lines: list[LogLine]) -> None:
-        with self._lock:
-            sinks = list(self._logs.values())
-        for sink in sinks:
+        for sink in self._logs:
             for line in lines:
                 sink(line)
 

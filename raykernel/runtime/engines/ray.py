@@ -29,6 +29,7 @@ from raykernel.runtime.engines.ray_remains import Parcels
 from raykernel.runtime.engines.ray_strikes import Calls
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.engines.ray_watch import Watcher
+from raykernel.runtime.engines.sinks import Submissions
 from raykernel.runtime.events import CALL, BarInfo
 from raykernel.runtime.remains import Shelf
 
@@ -53,7 +54,7 @@ def module() -> Any:
     return ray
 
 
-class RayEngine:
+class RayEngine(Submissions):
     """See `ApiEngine` in base.py."""
 
     name = "ray"
@@ -74,7 +75,6 @@ class RayEngine:
         self.node = client.welcome.node
         self.job = client.welcome.job
         self.addresses = _addresses(ray, address)
-        self.hooked_cell: str | None = ""
         self.noted = Table()
         self.lock = threading.RLock()  # guards the table
         self.dead_actors: dict[str, str] = {}
@@ -83,7 +83,6 @@ class RayEngine:
         self.calls: Calls | None = None  # where an actor lives
         self.parcels: Parcels | None = None  # where failed tasks' variables are kept
         self._ray = ray
-        self._hook: Callable[[str], None] | None = None
         self._warned: list[Callable[[str], None]] = []
         self._warnings: list[str] = []
         self._background: set[str] = set()
@@ -134,15 +133,6 @@ class RayEngine:
             self.watcher.show_bars(bars)
         else:
             self.client.watch.moved(bars)
-
-    def on_submit(self, hook: Callable[[str], None] | None) -> None:
-        self._hook = hook
-        self.hooked_cell = None if hook is not None else ""
-
-    def submitting(self, cell: str) -> None:
-        self.hooked_cell = cell
-        if self._hook is not None:
-            self._hook(cell)
 
     # -- what is asked for -----------------------------------------------------------------------
 

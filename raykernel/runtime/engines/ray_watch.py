@@ -18,6 +18,7 @@ from raykernel.runtime import resources
 from raykernel.runtime.engines import ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
 from raykernel.runtime.engines.ray_notes import decode
+from raykernel.runtime.engines.sinks import Sinks
 from raykernel.runtime.events import (
     CANCELLED,
     FAILED,
@@ -47,11 +48,11 @@ class Watcher:
         self._engine = engine
         self._ray = ray
         self._feed = feed
-        self._lock = threading.Lock()  # guards the sinks
+        self._lock = threading.Lock()  # guards the sinks of events
         self._events: dict[int, tuple[EventSink, str]] = {}
         self._fresh: list[int] = []  # subscribers without their first batch
-        self._logs: dict[int, LogSink] = {}
-        self._bars: dict[int, BarSink] = {}
+        self._logs: Sinks[LogSink] = Sinks()
+        self._bars: Sinks[BarSink] = Sinks()
         self._keys = 0
         self._stopping = False
         self._looked = 0.0
@@ -73,33 +74,27 @@ class Watcher:
 
     # -- who listens -----------------------------------------------------------------------------
 
-    def _enter(self, sinks: dict[int, Any], sink: Any) -> tuple[int, Callable[[], None]]:
+    def subscribe(self, sink: EventSink, cell: str) -> Callable[[], None]:
         with self._lock:
             self._keys += 1
             key = self._keys
-            sinks[key] = sink
+            self._events[key] = (sink, cell)
+            self._fresh.append(key)
 
         def end() -> None:
             with self._lock:
-                sinks.pop(key, None)
+                self._events.pop(key, None)
 
-        return key, end
-
-    def subscribe(self, sink: EventSink, cell: str) -> Callable[[], None]:
-        key, end = self._enter(self._events, (sink, cell))
-        self._fresh.append(key)
         return end
 
     def on_log(self, sink: LogSink) -> Callable[[], None]:
-        return self._enter(self._logs, sink)[1]
+        return self._logs.add(sink)
 
     def on_bars(self, sink: BarSink) -> Callable[[], None]:
-        return self._enter(self._bars, sink)[1]
+        return self._bars.add(sink)
 
     def show_bars(self, bars: list[BarInfo]) -> None:
-        with self._lock:
-            sinks = list(self._bars.values())
-        for sink in sinks:
+        for sink in self._bars:
             sink(bars)
 
     # -- the thread ------------------------------------------------------------------------------
@@ -135,8 +130,7 @@ class Watcher:
             bars += moved
         with self._engine.lock:
             bars += self._engine.noted.take_bars()  # closed by the end of who moved them
-        with self._lock:
-            sinks = list(self._logs.values())
+        sinks = list(self._logs)
         for line in lines:
             for sink in sinks:
                 sink(line)
@@ -148,13 +142,13 @@ class Watcher:
             with self._engine.lock:
                 self._engine.noted.changed.clear()
             return
-        with self._engine.lock:
-            changed = self._engine.table.take_changes()
-            live = list(self._engine.table.live.values()) if self._fresh else []
-        now = time.time()
-        with self._lock:
+        with self._lock:  # first: who comes after this gets a first batch of their own
             fresh, self._fresh = self._fresh, []
             sinks = dict(self._events)
+        with self._engine.lock:
+            changed = self._engine.table.take_changes()
+            live = list(self._engine.table.live.values()) if fresh else []
+        now = time.time()
         for key, (sink, cell) in sinks.items():
             tasks: list[TaskInfo] = live + changed if key in fresh else changed
             tasks = [t for t in tasks if not cell or t.cell == cell]
