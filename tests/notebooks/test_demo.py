@@ -36,6 +36,9 @@ def run(*options: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+Ran = tuple[subprocess.CompletedProcess[str], Path]
+
+
 class Case(NamedTuple):
     """A CSV, and what the demo must find in it."""
 
@@ -113,16 +116,54 @@ def test_own_data_as_json(make: Callable[[Path], Case], tmp_path: Path) -> None:
     assert 'src="http' not in page
 
 
+@pytest.fixture(scope="module")
+def plain(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    """`raykernel demo` without options, and the folder it ran in."""
+    folder = tmp_path_factory.mktemp("plain")
+    return run(cwd=folder), folder
+
+
 @pytest.mark.timeout(300)
-def test_default_data_for_a_person(tmp_path: Path) -> None:
-    done = run(cwd=tmp_path)
+def test_default_data_for_a_person(plain: Ran) -> None:
+    done, where = plain
     assert done.returncode == 0, done.stderr
     assert "321 sales used, 0 rows skipped" in done.stdout
     assert "least squares: price = 11,541.53 + 40.1376 * area" in done.stdout
-    folder = tmp_path / "raykernel-demo"
+    folder = where / "raykernel-demo"
     for name in ("house_prices.ipynb", "house_prices.html"):
         assert (folder / name).stat().st_size > 0
         assert str(folder / name) in done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_the_lesson_finds_the_line_and_shows_its_pictures(
+    plain: Ran,
+) -> None:
+    notebook = nbformat.read(plain[1] / "raykernel-demo" / "house_prices.ipynb", as_version=4)
+    result: Any = demo.find_result(notebook)
+    assert (result["rows"], result["skipped_rows"]) == (321, 0)
+    for name in ("async", "sync"):
+        for number in ("slope", "intercept"):
+            exact = result["least_squares"][number]
+            assert result[name][number] == pytest.approx(exact, rel=0.01)
+        assert result[name]["updates_per_s"] > 0
+    assert result["straggler_ratio"] >= 2
+
+    for cell in ("train-asynchronous", "train-synchronous", "race", "figure"):
+        assert "image/png" in kinds(notebook, cell), f"{cell} shows no picture"
+    assert kinds(notebook, "graph") >= {"image/svg+xml"}, "the graph leaves no picture behind"
+
+    saved: Any = demo.find_result(nbformat.read(lessons.path(demo.LESSON), as_version=4))
+    assert saved["least_squares"] == pytest.approx(result["least_squares"])
+    assert (saved["rows"], saved["skipped_rows"]) == (result["rows"], result["skipped_rows"])
+
+
+def kinds(notebook: Any, cell_id: str) -> set[str]:
+    """The mime types of what a cell displayed."""
+    [cell] = [cell for cell in notebook.cells if cell.id == cell_id]
+    return {kind for output in cell.outputs for kind in output.get("data", {})}
 
 
 def test_an_error_is_a_paragraph_and_an_exit_code(tmp_path: Path) -> None:
