@@ -135,7 +135,7 @@ async def stream_async(instance: Any, head: bytes, deps: Any) -> AsyncIterator[A
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
-        job.broken(error)
+        job.broken(error, asyncio.CancelledError)
     job.close(m.TaskFinished(job.spec.id, [], "stream", started=job.started, ended=time.time()))
 
 

@@ -167,17 +167,18 @@ class Job:
             return self.close(m.TaskFinished(self.spec.id, [value], "error", error=record.message))
         return self.close(execute.failure(self.running, error, self.started, cancelled))
 
-    def broken(self, error: BaseException) -> NoReturn:
-        """A stream's end by an error, for Ray. Raises what that is for Ray."""
+    def broken(
+        self, error: BaseException, cancelled: type[BaseException] = KeyboardInterrupt
+    ) -> NoReturn:
+        """A stream's end by an error, for Ray. Raises what that is for Ray; `cancelled` is how a
+        cancellation comes to where the stream runs."""
         try:
             self.failed(error, isinstance(error, asyncio.CancelledError))
         except Failure:
             # An error of ours is one item more, which Ray leaves out once the task was cancelled:
             # the stream would just end.
-            if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-                raise error from None
-            if self.here.asked_to_end():
-                raise KeyboardInterrupt from None
+            if isinstance(error, cancelled) or self.here.asked_to_end():
+                raise cancelled from None
             raise
         raise AssertionError("an error that is none")
 
