@@ -177,7 +177,10 @@ class Job:
         except Failure:
             # An error of ours is one item more, which Ray leaves out once the task was cancelled:
             # the stream would just end.
-            if isinstance(error, cancelled) or self.here.asked_to_end():
+            ended = isinstance(error, cancelled)
+            with contextlib.suppress(RuntimeError):  # of event loops Ray doesn't tell
+                ended = ended or self.here.asked_to_end()
+            if ended:
                 raise cancelled from None
             raise
         raise AssertionError("an error that is none")
