@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raykernel.runtime import resources
 from raykernel.runtime.engines import ray_queries
 from raykernel.runtime.engines.base import BarSink, EventSink, LogSink
+from raykernel.runtime.engines.ray_errors import record_of
 from raykernel.runtime.engines.ray_notes import decode
 from raykernel.runtime.engines.sinks import Sinks
 from raykernel.runtime.events import (
@@ -193,13 +194,10 @@ class Watcher:
             state, error = FINISHED, ""
             try:
                 self._ray.get(ref, timeout=1)
-            except self._ray.exceptions.TaskCancelledError as why:
-                state, error = CANCELLED, str(why).partition("\n")[0]
             except self._ray.exceptions.GetTimeoutError:
                 pass  # a large one, on its way
             except Exception as why:
-                state = FAILED
-                error = f"{type(why).__name__}: {str(why).partition(chr(10))[0]}"[:300]
+                state, error = ended_by(why)
             with self._engine.lock:
                 self._engine.table.end(refs[ref], state, time.time(), error)
 
@@ -227,6 +225,16 @@ class Watcher:
                 "An autoscaler may bring one up; %ray cancel gives up."
             )
         self._warned = set(counts)
+
+
+def ended_by(error: Exception) -> tuple[str, str]:
+    """A task's last state, and in one line why, by what Ray raises for its result."""
+    record = record_of(error, b"", "")
+    why = record.message.partition("\n")[0]
+    if record.kind == "cancelled":
+        return CANCELLED, why or "cancelled"
+    last = record.text.strip().rpartition("\n")[2]
+    return FAILED, (why or last or record.cause_repr)[:300]
 
 
 def awaited(waiting: Iterable[tuple[str, str]], nodes: list[dict[str, float]]) -> list[Awaited]:
