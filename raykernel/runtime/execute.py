@@ -331,9 +331,10 @@ def failure(
         _quit(running, error)
     if running.exiting:
         return m.TaskFinished(spec.id, [], "exit", started=started, ended=ended)
-    record = failures.describe(running, error)
     again = failures.retryable(spec, error)
-    if not (again and may_retry(running)):
+    final = not (again and may_retry(running))
+    record = failures.describe(running, error, kept=final)
+    if final:
         failures.keep(running, error, record)
     running.call = None
     return m.TaskFinished(

@@ -33,8 +33,8 @@ keeper: Keeper | None = None
 actor_instance: Callable[[], Any] | None = None
 
 
-def describe(running: Running, error: BaseException) -> m.ErrorRecord:
-    """What went wrong, for another process."""
+def describe(running: Running, error: BaseException, kept: bool = False) -> m.ErrorRecord:
+    """What went wrong, for another process. `kept`: `keep` is to follow."""
     spec = running.spec
     if isinstance(error, RequestFailed):  # its result found no room
         kind = error.kind or "full"
@@ -65,7 +65,7 @@ def describe(running: Running, error: BaseException) -> m.ErrorRecord:
         actor=spec.actor,
         actor_repr=_actor_repr(spec, error),
         cell=spec.cell,
-        trace=traces.make(running, error, keeper is not None),
+        trace=traces.make(running, error, kept and keeper is not None),
     )
 
 

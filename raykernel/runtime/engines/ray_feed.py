@@ -13,7 +13,7 @@ import time
 from collections import deque
 
 from raykernel.runtime.engines import ray_connect
-from raykernel.runtime.engines.ray_remains import Kept
+from raykernel.runtime.engines.ray_remains import Kept, Parcel
 
 _BATCHES = 10_000
 _OBITUARIES = 1000
@@ -74,8 +74,9 @@ class Feed:
 
     # -- what failed tasks left: see `Kept` --------------------------------------------------------
 
-    async def keep(self, task: str, header: bytes, values: bytes) -> None:
-        self._kept.add(task, header, values)
+    async def keep(self, parcels: list[Parcel]) -> None:
+        for parcel in parcels:
+            self._kept.add(*parcel)
         came, self._came = self._came, asyncio.Event()
         came.set()
 

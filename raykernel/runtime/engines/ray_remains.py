@@ -24,16 +24,20 @@ from raykernel.runtime.serialize import Serialized
 if TYPE_CHECKING:
     from raykernel.runtime.engines.ray import RayEngine
 
-_SENT = 30.0  # seconds that one failure may take to the feed actor
+_SENT = 30.0  # seconds that what a worker sends at once may take to the feed actor
+_PAUSE = 0.1  # seconds between two of these
 #: Seconds that a process which is about to end waits for its last failure to be sent.
 LAST = 2.0
 _ON_ITS_WAY = 2.0  # seconds that the feed actor waits for what is to come
-_ANSWER = 8.0  # seconds for the feed actor's answer, that wait included
+_ANSWER = 5.0  # seconds for the feed actor's answer, that wait included
 _VALUE = 60.0  # the same for a value, which may be large
 _NOTED = 1.5  # seconds for a worker's note that a task has ended
 _RECENT = 10.0  # seconds after a failure in which its variables may be on their way
 _AT_ONCE = 1000
 _FORGOTTEN = 10_000
+
+
+Parcel = tuple[str, bytes, bytes]  # a task, its header, its values
 
 
 class Kept:
@@ -79,13 +83,15 @@ class Kept:
 
 
 class Parcels:
-    """A worker's end. One failure is under way at a time; up to `most` bytes wait for it."""
+    """A worker's end. The first failure is sent at once; up to `most` bytes of those that follow
+    wait until it has arrived and a moment has passed, and are sent together."""
 
     def __init__(self, feed: Callable[[], Any], most: int = CAP) -> None:
         self._feed = feed  # blocks, in this one's thread
         self._most = most
-        self._waiting: deque[tuple[str, bytes, bytes]] = deque()
+        self._waiting: deque[Parcel] = deque()
         self._size = 0
+        self._hurry = False
         self._changed = threading.Condition()  # guards all of these
         self._thread: threading.Thread | None = None  # while there is something to send
 
@@ -96,7 +102,8 @@ class Parcels:
             self._waiting.append((task, header, body))
             self._size += len(header) + len(body)
             while self._size > self._most and len(self._waiting) > 1:
-                self._next()
+                _, *old = self._waiting.popleft()
+                self._size -= sum(map(len, old))
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="raykernel-remains", daemon=True
@@ -106,12 +113,10 @@ class Parcels:
     def flush(self, timeout: float = LAST) -> None:
         """Wait until all is sent, for so long at most."""
         with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._thread is None, timeout)
-
-    def _next(self) -> tuple[str, bytes, bytes]:
-        task, header, body = self._waiting.popleft()
-        self._size -= len(header) + len(body)
-        return task, header, body
+            self._hurry = False
 
     def _run(self) -> None:
         while True:
@@ -120,11 +125,15 @@ class Parcels:
                     self._thread = None
                     self._changed.notify_all()
                     return
-                parcel = self._next()
+                parcels = list(self._waiting)
+                self._waiting.clear()
+                self._size = 0
             with contextlib.suppress(Exception):  # the driver may be gone, and its feed with it
                 # not by `ray.get`, for which Ray would lend out the CPU of a task that runs here
-                self._feed().keep.remote(*parcel).future().result(_SENT)
-            del parcel
+                self._feed().keep.remote(parcels).future().result(_SENT)
+            del parcels
+            with self._changed:
+                self._changed.wait_for(lambda: self._hurry, _PAUSE)
 
 
 class RayShelf(Shelf):
