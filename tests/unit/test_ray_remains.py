@@ -126,7 +126,7 @@ def test_a_list_without_an_answer_is_empty() -> None:
 @pytest.mark.parametrize(
     ("shelf", "why"),
     [
-        (_shelf(b""), "they were not kept, or have made room"),
+        (_shelf(b""), "they were not kept, have made room"),
         (_shelf(b"head", keeps=False), "they were not kept .keep_locals is off"),
         (_shelf(b"head", closed="it was shut down"), "its session is over"),
         (_shelf(_GetTimeoutError()), "the cluster gave no answer within 5 s"),
@@ -148,7 +148,7 @@ def test_a_header_is_asked_for_once_and_a_value_that_made_room_is_said() -> None
     with pytest.raises(LookupError, match="its session is over"):
         shelf.header("task")
     shelf._engine.client.closed = ""
-    with pytest.raises(LookupError, match="made room"):
+    with pytest.raises(LookupError, match="no longer kept"):
         shelf.part("task", 0, 4)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from raykernel.runtime.events import FAILED
-from raykernel.runtime.remains import CAP, COUNT, GONE, Shelf
+from raykernel.runtime.remains import CAP, COUNT, Shelf
 from raykernel.runtime.serialize import Serialized
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ _NOTED = 1.5  # seconds for a worker's note that a task has ended
 _RECENT = 10.0  # seconds after a failure in which its variables may be on their way
 _AT_ONCE = 1000
 _FORGOTTEN = 10_000
+_GONE = (
+    "they were not kept, have made room for those of later failures, or went with their worker or "
+    "the actor that kept them"
+)
 
 
 Parcel = tuple[str, bytes, bytes]  # a task, its header, its values
@@ -153,14 +157,14 @@ class RayShelf(Shelf):
             if found:
                 self._headers[task] = found
         if not found:
-            raise LookupError(GONE)
+            raise LookupError(_GONE)
         return found
 
     def part(self, task: str, offset: int, size: int) -> bytes:
         found: bytes = self._ask("part_of", _VALUE, task, offset, size)
         if len(found) < size:
             self._headers.pop(task, None)
-            raise LookupError("it has made room for what later failures left")
+            raise LookupError("it is no longer kept")
         return found
 
     def headers(self, settled: bool) -> Iterable[bytes]:
