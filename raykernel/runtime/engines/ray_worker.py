@@ -80,7 +80,9 @@ class Here:
     def asked_to_end(self) -> bool:
         """Whether the running task was cancelled, as far as this Ray tells."""
         ask = getattr(self.ray.get_runtime_context(), "is_canceled", None)
-        return ask is not None and bool(ask())
+        with contextlib.suppress(RuntimeError):  # async actors can't ask: their calls are cancelled
+            return ask is not None and bool(ask())
+        return False
 
     def actor_leaves(self) -> None:
         """The actor is to end after what runs just now."""
