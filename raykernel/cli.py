@@ -114,8 +114,8 @@ def _add_lab(parser: argparse.ArgumentParser) -> None:
 
 def _add_dashboard(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Serve a session's cluster panel, timeline and graph, live, as a page on this machine. The "
-        "address it prints holds a token; nobody gets in without it."
+        "Serve a session's cluster panel, timeline, graph, memory and logs, live, as a page on "
+        "this machine. The address it prints holds a token; nobody gets in without it."
     )
     parser.add_argument("--session", metavar="NAME", help="default: the only one that runs")
     parser.add_argument(
