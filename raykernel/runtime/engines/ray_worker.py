@@ -78,11 +78,10 @@ class Here:
             self.client.refs.shed(came)
 
     def asked_to_end(self) -> bool:
-        """Whether the running task was cancelled, as far as this Ray tells."""
+        """Whether the running task was cancelled, as far as this Ray tells. Raises RuntimeError in
+        an async actor, whose calls are cancelled at once."""
         ask = getattr(self.ray.get_runtime_context(), "is_canceled", None)
-        with contextlib.suppress(RuntimeError):  # async actors can't ask: their calls are cancelled
-            return ask is not None and bool(ask())
-        return False
+        return ask is not None and bool(ask())
 
     def actor_leaves(self) -> None:
         """The actor is to end after what runs just now."""
