@@ -105,8 +105,6 @@ def test_a_view_sends_and_leaves_no_more_than_it_may(kind: Any) -> None:
     made = kind(engine, look=look, **how) if kind is MemoryView else kind(engine, **how)
     if kind is MemoryView:
         made._model._clock = lambda: now[0]  # else it looks less often on a busy machine
-    if kind is MemoryView:  # a busy machine's slow look would be repeated seldom
-        made._model._clock = lambda: now[0]
     made.send = lambda message: sent.append(message)
     made.observe(lambda change: sent.append(change["new"]), "snapshot")
     made.show()
