@@ -97,9 +97,8 @@ def test_actors_are_listed_alive_and_dead() -> None:
         "here",
         pid,
     )
-    wait_until(
-        lambda: any(w.pid == pid and w.actor_id == row.actor_id for w in state.list_workers())
-    )
+    its = [("actor_id", "=", row.actor_id)]
+    wait_until(lambda: [worker.pid for worker in state.list_workers(filters=its)] == [pid])
     ray.kill(keeper)
     alive = [("state", "=", "ALIVE"), ("actor_id", "=", row.actor_id)]
     wait_until(lambda: not state.list_actors(filters=alive))
