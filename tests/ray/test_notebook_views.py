@@ -34,7 +34,7 @@ class Waiter:
 def below(mark):
     import pathlib, time
     pathlib.Path(mark).touch()
-    while True: time.sleep(0.05)
+    time.sleep(600)
 def above(mark):
     return ray.get(below.remote(mark))
 class Counter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from collections.abc import Iterator
@@ -145,3 +146,31 @@ def test_one_on_another_thread_is_interrupted_at_its_next_line(calls: Calls, ite
     over.set()
     assert stream.ended == "KeyboardInterrupt"
     assert calls._running == {}
+
+
+def test_a_task_is_woken_to_hear_what_has_come_for_it() -> None:
+    """As Ray interrupts a task: Python is told, and the wait in the system knows nothing of it."""
+    before = signal.getsignal(signal.SIGURG)
+    made = Calls(lambda tasks, then: None)
+    made.wake()
+    made._wake.set()
+
+    def interrupt() -> None:
+        over.wait(0.2)
+        _thread.interrupt_main()
+        while not over.wait(0.05):
+            made._strike([TASK])
+
+    over = threading.Event()
+    other = threading.Thread(target=interrupt)
+    try:
+        made.enter(TASK)
+        other.start()
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(30)
+        made.leave(TASK)
+        made._strike([TASK])  # too late: nobody is woken
+    finally:
+        over.set()
+        other.join()
+        signal.signal(signal.SIGURG, before)

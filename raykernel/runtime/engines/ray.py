@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ from raykernel.runtime.engines.ray_strikes import Calls
 from raykernel.runtime.engines.ray_table import Table
 from raykernel.runtime.engines.ray_watch import Watcher
 from raykernel.runtime.engines.sinks import Submissions
-from raykernel.runtime.events import CALL, BarInfo
+from raykernel.runtime.events import CALL, RUNNING, TASK, BarInfo
 from raykernel.runtime.remains import Shelf
 
 
@@ -52,6 +53,9 @@ def module() -> Any:
             "pip install 'raykernel[ray]'"
         ) from None
     return ray
+
+
+_STOPPING = 20.0  # seconds for which tasks of a stopped cell are looked for
 
 
 class RayEngine(Submissions):
@@ -86,6 +90,7 @@ class RayEngine(Submissions):
         self._warned: list[Callable[[str], None]] = []
         self._warnings: list[str] = []
         self._background: set[str] = set()
+        self._stopped: dict[str, float] = {}  # cells, and when
         client.answer = lambda what, filters: ray_queries.answer(self, what, filters)
 
     @property
@@ -158,10 +163,26 @@ class RayEngine(Submissions):
             refs = [self.table.own[t.id] for t in live if t.id in self.table.own]
         for ref in refs:
             self.client.cancel_ref(ref, force=False, recursive=True)
-        calls = [bytes.fromhex(t.id) for t in live if t.kind == CALL]
-        if calls and self.feed is not None:
-            self.feed.strike.remote(calls)
+        self._strike([bytes.fromhex(t.id) for t in live if t.kind == CALL])
+        self._stopped.update(dict.fromkeys((t.cell for t in live), time.monotonic()))
+        self.strike_tasks()
         return len(live)
+
+    def strike_tasks(self) -> None:
+        """Wake the tasks that run of the cells that were stopped; what has not begun Ray takes from
+        its queues. Once more and again for a while: the word that a task has begun may come late.
+        """
+        if self._stopped:
+            late = time.monotonic() - _STOPPING
+            self._stopped = {cell: at for cell, at in self._stopped.items() if at > late}
+            with self.lock:
+                live = [t for t in self.table.live.values() if t.cell in self._stopped]
+            running = [t.id for t in live if t.kind == TASK and t.state == RUNNING]
+            self._strike([bytes.fromhex(task) for task in running])
+
+    def _strike(self, tasks: list[bytes]) -> None:
+        if tasks and self.feed is not None:
+            self.feed.strike.remote(tasks)
 
     def background(self, cell: str) -> int:
         self._background.add(cell)

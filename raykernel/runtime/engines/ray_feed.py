@@ -55,7 +55,7 @@ class Feed:
         return ray_connect.versions()
 
     async def strike(self, calls: list[bytes]) -> None:
-        """These calls of actors are to be interrupted."""
+        """These tasks and calls are to be interrupted."""
         self._struck.extend(calls)
 
     async def struck(self, calls: list[bytes]) -> list[bytes]:

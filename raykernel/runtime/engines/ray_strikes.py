@@ -1,13 +1,14 @@
-"""Interrupting an actor's running call, for Stop: Ray cancels what has not begun, interrupts tasks
-and coroutines, and leaves a method that runs to its end.
+"""Interrupting what runs, for Stop, where Ray's own cancellation does not: an actor's method runs
+on to its end, and so does a task's wait in the system (`time.sleep`, a lock, a socket).
 
-    driver ── strike(ids) ──▶ the session's feed actor ◀── struck(ids) ── actor, once a second
+    driver ── strike(ids) ──▶ the session's feed actor ◀── struck(ids) ── worker, once a second
                                                                           while a call takes long
 
-A call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too; one on
-another thread at its next line of Python. A stream's thread is Ray's from one item until the next
-is asked for: what comes in between is raised at its `yield`. `ray.cancel` doesn't come here: it
-means what Ray means.
+A task has got Ray's interruption, and is woken to hear it, once a second until it has ended. An
+actor's call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too;
+one on another thread at its next line of Python. A stream's thread is Ray's from one item until the
+next is asked for: what comes in between is raised at its `yield`. `ray.cancel` doesn't come here:
+it means what Ray means.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 _LONG = 0.5  # seconds after which a call asks whether it is to end
 _EVERY = 1.0
+_WAKES = signal.SIGURG  # of which nobody hears who doesn't ask
 
 #: Asks whether some of these tasks are to end, and hands all that are, also of those that have not
 #: begun, to the second argument, in any thread.
@@ -29,8 +31,8 @@ Ask = Callable[[list[bytes], Callable[[list[bytes]], None]], None]
 
 
 class Calls:
-    """An actor's running calls. `enter` and `leave` are called by the thread that a call runs on,
-    where an interruption that comes between them is dealt with."""
+    """A worker's running task, or an actor's calls. `enter` and `leave` are called by the thread
+    that it runs on, where an interruption that comes between them is dealt with."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -42,6 +44,13 @@ class Calls:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._before: Any = None
+        self._wakes = False
+
+    def wake(self) -> None:
+        """Be ready to be woken, as tasks are. To be called by the main thread."""
+        if not self._wakes:
+            self._wakes = True
+            signal.signal(_WAKES, _ignore)  # without a handler it would end no wait
 
     def listen(self) -> None:
         """Be ready for interruptions. To be called by the constructor's thread."""
@@ -115,6 +124,9 @@ class Calls:
             with self._lock:
                 thread, _ = self._running.get(task, (None, 0.0))
                 if thread is None or task in self._struck:
+                    continue
+                if self._wakes and thread == threading.main_thread().ident:
+                    signal.pthread_kill(thread, _WAKES)
                     continue
                 self._struck.add(task)
                 if thread != threading.main_thread().ident:

@@ -163,6 +163,7 @@ class Watcher:
 
     def _look(self) -> None:
         engine, now = self._engine, time.time()
+        engine.strike_tasks()
         nodes = self._ray.nodes()
         for node in nodes:
             if not node["Alive"] and node["NodeID"] not in self._dead:

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import GeneratorType
 from typing import Any, NoReturn
 
@@ -265,17 +266,22 @@ def _gpus(ray: Any, spec: m.TaskSpec) -> tuple[int, ...] | None:
 def run(key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, deps: Any) -> Any:
     """A task."""
     job = Job(head, deps)
+    calls, task = job.here.calls, job.spec.id
+    calls.wake()
     context.set_main(job.running)
     try:
         try:
             args, kwargs = job.arguments()
             function = job.here.load(key, payload, nested, "The remote function")
             job.running.function = function
+            calls.enter(task)
             value = function(*args, **kwargs)
             if inspect.iscoroutine(value):
                 value = asyncio.run(value)
+            calls.leave(task)
             del args, kwargs
         except BaseException as error:
+            calls.leave(task)
             return job.failed(error)
         if job.spec.returns > 1 and type(value) is GeneratorType:
             return _drawn(job, value)
@@ -287,8 +293,10 @@ def run(key: bytes, payload: bytes, nested: dict[bytes, Any], head: bytes, deps:
 def _drawn(job: Job, generator: Any) -> Iterator[Any]:
     """A fixed number of results, of which Ray takes and stores one after the other."""
     client, spec, made = job.here.client, job.spec, 0
+    calls = job.here.calls
     context.set_main(job.running)
     try:
+        calls.enter(spec.id)
         for item in itertools.islice(generator, spec.returns):
             made += 1
             yield stored(client.make_value(return_id(spec.id, made), serialize(item)))
@@ -302,9 +310,11 @@ def _drawn(job: Job, generator: Any) -> Iterator[Any]:
     except GeneratorExit:
         raise
     except BaseException as error:
+        calls.leave(spec.id)
         job.failed(error)
         return
     finally:
+        calls.leave(spec.id)
         context.set_main(None)
     job.close(m.TaskFinished(spec.id, [], "stream", started=job.started, ended=time.time()))
 
@@ -314,10 +324,14 @@ def stream(
 ) -> Iterator[Any]:
     """A generator task."""
     job = Job(head, deps)
+    calls, task = job.here.calls, job.spec.id
+    calls.wake()
     context.set_main(job.running)
     try:
-        yield from items(job, lambda: job.here.load(key, payload, nested, "The remote function"))
+        load = partial(job.here.load, key, payload, nested, "The remote function")
+        yield from items(job, load, partial(calls.steps, task))
     finally:
+        calls.leave(task)
         context.set_main(None)
 
 
