@@ -108,15 +108,22 @@ def actor_states(engine: RayEngine) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _process(actor: dict[str, Any]) -> tuple[str, int]:
+    """The node and process of one of `actor_states`."""
+    return actor.get("Address", {}).get("NodeID", ""), int(actor.get("Pid") or 0)
+
+
+def _ended(actor: dict[str, Any]) -> bool:
+    """Whether that process is one that was."""
+    return actor["State"] in ("DEAD", "RESTARTING")
+
+
 _ACTOR_STATES = {"DEPENDENCIES_UNREADY": "PENDING", "PENDING_CREATION": "PENDING"}
 
 
 def _actors(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
     told = actor_states(engine)
-    by_process = {
-        (one.get("Address", {}).get("NodeID", ""), int(one.get("Pid") or 0)): one
-        for one in told.values()
-    }
+    by_process = {_process(one): one for one in told.values()}
     with engine.lock:
         table = _table(engine)
         made = [t for t in (*table.ended.values(), *table.live.values()) if t.kind == "actor"]
@@ -240,9 +247,19 @@ def _resources(engine: RayEngine, filters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _workers(engine: RayEngine, filters: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those that ran a task of this session: Ray tells of no others without its dashboard."""
+    """Those that ran a task of this session, without processes of actors that have ended: Ray tells
+    of no others without its dashboard."""
+    told = sorted(actor_states(engine).values(), key=_ended, reverse=True)
+    ended = {_process(one): _ended(one) for one in told}  # a process's last word is a living one's
     with engine.lock:
-        found = [dict(one) for one in _table(engine).workers.values()]
+        known = [dict(one) for one in _table(engine).workers.values()]
+    newest = {one["actor_id"]: one for one in known}  # of an actor that was started again
+    found = [
+        one
+        for one in known
+        if not one["actor_id"]
+        or (newest[one["actor_id"]] is one and not ended.get((one["node_id"], one["pid"])))
+    ]
     for one in found:
         one["state"] = "RUNNING" if one["tasks"] else "ACTOR" if one["actor_id"] else "IDLE"
     return found

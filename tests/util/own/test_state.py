@@ -102,6 +102,7 @@ def test_actors_are_listed_alive_and_dead() -> None:
     ray.kill(keeper)
     alive = [("state", "=", "ALIVE"), ("actor_id", "=", row.actor_id)]
     wait_until(lambda: not state.list_actors(filters=alive))
+    wait_until(lambda: not state.list_workers(filters=its))
 
 
 def test_named_actors_are_listed_by_namespace() -> None:
