@@ -288,11 +288,11 @@ def in_worker() -> RayEngine:
     client = RayClient(ray, greeting, Notebook(send, greeting.node))
     engine = RayEngine(ray, client, session, namespace, "", driver=False)
 
-    def ask(calls: list[bytes], then: Callable[[list[bytes]], None]) -> None:
+    def ask(calls: list[bytes], then: Callable[[list[bytes], float], None]) -> None:
         engine.feed = engine.feed or _feed(ray, session)
         if engine.feed is not None:  # else the driver is gone
             told = engine.feed.struck.remote(calls)
-            told._on_completed(lambda found: then(found) if isinstance(found, list) else None)
+            told._on_completed(lambda found: then(*found) if isinstance(found, tuple) else None)
 
     engine.calls = Calls(ask)
     if keeps:

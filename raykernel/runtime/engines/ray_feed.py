@@ -18,6 +18,7 @@ from raykernel.runtime.engines.ray_remains import Kept, Parcel
 _BATCHES = 10_000
 _OBITUARIES = 1000
 _STRUCK = 10_000
+_QUESTIONS = 500  # in a second, whether something is to be interrupted
 
 
 class Feed:
@@ -28,7 +29,9 @@ class Feed:
         self._dropped = 0
         self._news = asyncio.Event()
         self._obituaries: dict[bytes, bytes] = {}
-        self._struck: deque[bytes] = deque(maxlen=_STRUCK)
+        self._struck: dict[bytes, None] = {}  # the oldest first
+        self._pause = 1.0
+        self._asked, self._asked_since = 0, 0.0  # questions, since when
         self._kept = Kept()
         self._came = asyncio.Event()
 
@@ -56,12 +59,20 @@ class Feed:
 
     async def strike(self, calls: list[bytes]) -> None:
         """These tasks and calls are to be interrupted."""
-        self._struck.extend(calls)
+        self._struck.update(dict.fromkeys(calls))
+        while len(self._struck) > _STRUCK:
+            del self._struck[next(iter(self._struck))]
 
-    async def struck(self, calls: list[bytes]) -> list[bytes]:
-        """All that are to be interrupted, if there are some of these among them."""
-        struck = set(self._struck)
-        return list(struck) if struck.intersection(calls) else []
+    async def struck(self, calls: list[bytes]) -> tuple[list[bytes], float]:
+        """All that are to be interrupted, if there are some of these among them; and the seconds
+        after which to ask again, which are more than one where thousands ask."""
+        self._asked += 1
+        now = time.monotonic()
+        if now - self._asked_since > self._pause:
+            self._pause = max(1.0, self._asked / _QUESTIONS)
+            self._asked, self._asked_since = 0, now
+        wanted = any(call in self._struck for call in calls)
+        return list(self._struck) if wanted else [], self._pause
 
     async def bury(self, actor: bytes, record: bytes) -> None:
         """Keep why an actor's constructor failed."""

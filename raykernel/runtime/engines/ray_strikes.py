@@ -4,7 +4,8 @@ on to its end, and so does a task's wait in the system (`time.sleep`, a lock, a 
     driver ── strike(ids) ──▶ the session's feed actor ◀── struck(ids) ── worker, once a second
                                                                           while a call takes long
 
-A task has got Ray's interruption, and is woken to hear it, once a second until it has ended. An
+Where thousands ask, each does so less often: the answer says when. A task has got Ray's
+interruption, and is woken to hear it with each answer until it has ended. An
 actor's call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too;
 one on another thread at its next line of Python. A stream's thread is Ray's from one item until the
 next is asked for: what comes in between is raised at its `yield`. `ray.cancel` doesn't come here:
@@ -22,12 +23,11 @@ from types import FrameType
 from typing import Any
 
 _LONG = 0.5  # seconds after which a call asks whether it is to end
-_EVERY = 1.0
 _WAKES = signal.SIGURG  # of which nobody hears who doesn't ask
 
 #: Asks whether some of these tasks are to end, and hands all that are, also of those that have not
-#: begun, to the second argument, in any thread.
-Ask = Callable[[list[bytes], Callable[[list[bytes]], None]], None]
+#: begun, to the second argument, in any thread; with the seconds after which to ask again.
+Ask = Callable[[list[bytes], Callable[[list[bytes], float], None]], None]
 
 
 class Calls:
@@ -45,6 +45,7 @@ class Calls:
         self._thread: threading.Thread | None = None
         self._before: Any = None
         self._wakes = False
+        self._pause = 1.0
 
     def wake(self) -> None:
         """Be ready to be woken, as tasks are. To be called by the main thread."""
@@ -107,7 +108,7 @@ class Calls:
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            time.sleep(_EVERY)
+            time.sleep(self._pause)
             self._wake.clear()
             if not self._running:
                 continue
@@ -115,7 +116,11 @@ class Calls:
             now = time.monotonic()
             long = [task for task, (_, at) in list(self._running.items()) if now - at > _LONG]
             if long:
-                self._ask(long, self._strike)
+                self._ask(long, self._answered)
+
+    def _answered(self, tasks: list[bytes], pause: float) -> None:
+        self._pause = pause
+        self._strike(tasks)
 
     def _strike(self, tasks: list[bytes]) -> None:
         running = dict(self._running)
