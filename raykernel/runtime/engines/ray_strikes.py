@@ -5,11 +5,11 @@ on to its end, and so does a task's wait in the system (`time.sleep`, a lock, a 
                                                                           while a call takes long
 
 Where thousands ask, each does so less often: the answer says when. A task has got Ray's
-interruption, and is woken to hear it with each answer until it has ended. An
-actor's call on the main thread is interrupted as by Ctrl-C, which ends a wait in the system too;
-one on another thread at its next line of Python. A stream's thread is Ray's from one item until the
-next is asked for: what comes in between is raised at its `yield`. `ray.cancel` doesn't come here:
-it means what Ray means.
+interruption, and is woken to hear it with each answer until it has ended. An actor's call on the
+main thread is interrupted as by Ctrl-C, which ends a wait in the system too; one on another thread
+at its next line of Python. A stream's thread is Ray's from one item until the next is asked for:
+what comes in between is raised at its `yield`. `ray.cancel` doesn't come here: it means what Ray
+means.
 """
 
 from __future__ import annotations
