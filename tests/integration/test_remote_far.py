@@ -22,6 +22,7 @@ import zmq
 import raykernel
 from raykernel.runtime.remote import address as addresses
 from raykernel.runtime.remote.stream import Timing
+from tests.integration import far_api
 from tests.integration.far import QUICK, Way, driver, far_head, until_it_dials
 
 #: Quick to take a silence for a loss, but not so quick that a packet sent twice is one.
@@ -43,44 +44,15 @@ def ray(far: tuple[Way, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
         yield connected
 
 
-def test_tasks_actors_and_objects(ray: ModuleType) -> None:
+def test_the_api_over_a_far_line(ray: ModuleType) -> None:
     @ray.remote
     def double(x: Any) -> Any:
         return x * 2
 
-    @ray.remote
-    def total(n: int) -> int:
-        return sum(ray.get([double.remote(i) for i in range(n)]))
-
-    @ray.remote
-    class Counter:
-        def __init__(self) -> None:
-            self.n = 0
-
-        def add(self, by: Any) -> int:
-            self.n += int(np.sum(by))
-            return self.n
-
-    @ray.remote(num_returns="streaming")
-    def items() -> Iterator[Any]:
-        for n in range(3):
-            yield np.full(30_000, n)
-
-    @ray.remote
-    def fail() -> None:
-        raise ValueError("far away")
-
     begun = time.monotonic()
     assert ray.get([double.remote(n) for n in range(1000)]) == [2 * n for n in range(1000)]
     assert time.monotonic() - begun < 20, "a task waits for the answer to the one before"
-    assert ray.get(total.remote(10)) == 90
-    counter = Counter.remote()
-    data = np.arange(2 * MIB // 8)
-    assert ray.get([counter.add.remote(by) for by in (1, data[:3], 1)]) == [1, 4, 5]
-    assert (ray.get(double.remote(ray.put(data))) == 2 * data).all()  # 2 MiB there, and 2 back
-    assert [int(ray.get(item)[-1]) for item in items.remote()] == [0, 1, 2]
-    with pytest.raises(ValueError, match="far away"):
-        ray.get(fail.remote())
+    far_api.use(ray, np.arange(2 * MIB // 8))
 
 
 def test_small_results_pass_large_ones(ray: ModuleType) -> None:

@@ -23,6 +23,7 @@ from raykernel.runtime.attach import Build
 from raykernel.runtime.remote import address as addresses
 from raykernel.runtime.remote import packets, stream
 from raykernel.runtime.wire import encode
+from tests.integration import far_api
 from tests.integration.far import QUICK, driver, running_head, through, tunnel
 
 
@@ -37,46 +38,7 @@ def head(
 
 def test_the_api_over_a_slow_line(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with through(head, delay=0.01) as (_, file), driver(file, monkeypatch) as ray:
-
-        @ray.remote
-        def double(x: Any) -> Any:
-            return x * 2
-
-        @ray.remote
-        class Counter:
-            def __init__(self) -> None:
-                self.n = 0
-
-            def add(self, by: Any) -> int:
-                self.n += int(np.sum(by))
-                return self.n
-
-        @ray.remote(num_returns="streaming")
-        def items() -> Iterator[Any]:
-            for n in range(3):
-                yield np.full(200_000, n)
-
-        @ray.remote
-        def fail() -> None:
-            culprit = "the variable"
-            print("about to fail")
-            raise ValueError(culprit)
-
-        assert ray.get([double.remote(n) for n in range(50)]) == [2 * n for n in range(50)]
-        data = np.arange(200_000)
-        ref = ray.put(data)
-        assert (ray.get(double.remote(ref)) == 2 * data).all()  # by reference
-        assert (ray.get(double.remote(data)) == 2 * data).all()  # as a large argument
-        assert (ray.get(ref) == data).all()
-        counter = Counter.options(name="counter").remote()
-        calls = [counter.add.remote(n) for n in (1, data[:3], 1)]
-        assert ray.get(calls) == [1, 4, 5]
-        assert ray.get(ray.get_actor("counter").add.remote(0)) == 5
-        assert [int(ray.get(item)[-1]) for item in items.remote()] == [0, 1, 2]
-        failing = fail.remote()
-        with pytest.raises(ValueError, match="the variable"):
-            ray.get(failing)
-
+        far_api.use(ray, np.arange(200_000))
         engine = context.engine
         assert engine.query("resources")["total"]["CPU"] == 2
         deadline = time.monotonic() + 10
