@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,27 +152,36 @@ def test_one_on_another_thread_is_interrupted_at_its_next_line(calls: Calls, ite
 
 def test_a_task_is_woken_to_hear_what_has_come_for_it() -> None:
     """As Ray interrupts a task: Python is told, and the wait in the system knows nothing of it."""
-    before = signal.getsignal(signal.SIGURG)
+    kinds = (signal.SIGURG, signal.SIGINT)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     made = Calls(lambda tasks, then: None)
     made.wake()
     made._wake.set()
+    main, over = threading.get_ident(), threading.Event()
 
     def interrupt() -> None:
-        over.wait(0.2)
+        while sys._current_frames()[main].f_code is not asleep.__code__:
+            over.wait(0.01)
         _thread.interrupt_main()
         while not over.wait(0.05):
             made._strike([TASK])
 
-    over = threading.Event()
+    def asleep() -> None:
+        time.sleep(30)
+
     other = threading.Thread(target=interrupt)
     try:
         made.enter(TASK)
         other.start()
+        began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            threading.Event().wait(30)
+            asleep()
+        assert time.monotonic() - began < 20, "it was heard at the end of the sleep"
         made.leave(TASK)
         made._strike([TASK])  # too late: nobody is woken
     finally:
         over.set()
         other.join()
-        signal.signal(signal.SIGURG, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

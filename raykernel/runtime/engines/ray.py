@@ -80,7 +80,7 @@ class RayEngine(Submissions):
         self.job = client.welcome.job
         self.addresses = _addresses(ray, address)
         self.noted = Table()
-        self.lock = threading.RLock()  # guards the table
+        self.lock = threading.RLock()  # guards the table and the stopped cells
         self.dead_actors: dict[str, str] = {}
         self.feed: Any = None
         self.watcher: Watcher | None = None
@@ -164,7 +164,8 @@ class RayEngine(Submissions):
         for ref in refs:
             self.client.cancel_ref(ref, force=False, recursive=True)
         self._strike([bytes.fromhex(t.id) for t in live if t.kind == CALL])
-        self._stopped.update(dict.fromkeys((t.cell for t in live), time.monotonic()))
+        with self.lock:
+            self._stopped.update(dict.fromkeys((t.cell for t in live), time.monotonic()))
         self.strike_tasks()
         return len(live)
 
@@ -172,13 +173,14 @@ class RayEngine(Submissions):
         """Wake the tasks that run of the cells that were stopped; what has not begun Ray takes from
         its queues. Once more and again for a while: the word that a task has begun may come late.
         """
-        if self._stopped:
-            late = time.monotonic() - _STOPPING
+        if not self._stopped:
+            return
+        late = time.monotonic() - _STOPPING
+        with self.lock:
             self._stopped = {cell: at for cell, at in self._stopped.items() if at > late}
-            with self.lock:
-                live = [t for t in self.table.live.values() if t.cell in self._stopped]
+            live = [t for t in self.table.live.values() if t.cell in self._stopped]
             running = [t.id for t in live if t.kind == TASK and t.state == RUNNING]
-            self._strike([bytes.fromhex(task) for task in running])
+        self._strike([bytes.fromhex(task) for task in running])
 
     def _strike(self, tasks: list[bytes]) -> None:
         if tasks and self.feed is not None:
